@@ -1,0 +1,66 @@
+# Everything is installed into this checkout, from the lock files in it.
+# Needed beforehand: git, make and a Python 3.11 to 3.13 with venv.
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.NOTPARALLEL:
+
+PY := .venv/bin/python
+SETUP := tools/python tools/setup.py
+export PATH := $(CURDIR)/build/bin:$(PATH)
+# Suites of `make test` (all when empty), and further arguments for what a target runs.
+SUITE ?=
+ARGS ?=
+
+.PHONY: help setup setup-demo demo test check format bench fuzz audit abi lock brownie clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: ## install everything that the other targets use
+	@$(SETUP) all
+
+setup-demo:
+	@$(SETUP) demo
+
+demo: setup-demo ## train, sell, deliver, use and audit a model on a chain of this machine
+	@$(PY) -m steelyard.demo $(ARGS)
+
+test: setup ## run all tests; SUITE="unit contracts forge e2e wheel" for some, ARGS="-k word" for their runner
+	@$(PY) tools/suites.py $(SUITE) $(if $(ARGS),-- $(ARGS))
+
+check: setup ## formatting, linters, types, documentation, and that the ABIs belong to the sources
+	@$(PY) tools/check.py
+
+format: setup ## format the Python and the Solidity
+	@echo "format: Python"; $(PY) -m ruff format --quiet . && $(PY) -m ruff check --quiet --fix-only .
+	@echo "format: Solidity"; build/bin/forge fmt
+
+bench: setup ## measure speed and gas against peers; writes build/bench.json
+	@echo "bench: at least five interleaved rounds, medians"; $(PY) -m bench $(ARGS)
+
+fuzz: setup ## forge's fuzz and invariant tests with many more runs and a fresh seed
+	@seed=$$($(PY) -c 'import secrets; print("0x" + secrets.token_hex(16))'); echo "fuzz: seed $$seed"; \
+	FOUNDRY_PROFILE=long FOUNDRY_FUZZ_SEED=$$seed build/bin/forge test $(ARGS)
+
+audit: ## run slither over the contracts, in an environment of its own
+	@$(SETUP) audit
+	@echo "audit: slither"; .venv-audit/bin/slither . $(ARGS)
+
+abi: setup ## compile the contracts and write the ABIs and bytecode of the Python package
+	@$(PY) tools/abi.py
+
+lock: ## resolve the lock files anew; UPGRADE=1 for the newest versions allowed
+	@$(SETUP) lock
+	@tools/python tools/lock.py
+
+brownie: setup ## run brownie: make brownie ARGS="run deploy"
+	@tools/brownie $(ARGS)
+
+clean: ## remove what was built; the environments stay
+	@echo "clean: build, caches"
+	@rm -rf build dist reports .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find backend tools tests scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+distclean: clean ## remove the environments too
+	@echo "distclean: environments, node_modules"
+	@rm -rf .venv .venv-uv .venv-node .venv-brownie .venv-audit node_modules

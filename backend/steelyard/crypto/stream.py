@@ -1,0 +1,366 @@
+"""Sealing and opening of a version's stream, a chunk at a time, in constant memory.
+
+Definitions: docs/encryption-format.md. The work on a chunk is a pure function (:func:`seal_chunk`,
+:func:`open_chunk`); the iterators around it read, keep order and bound what is in flight, with as many
+threads as the caller wants.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Protocol, TypeVar
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CTR
+
+from steelyard.crypto import merkle
+from steelyard.crypto.content import (
+    CHUNK_SIZE,
+    HASH_SIZE,
+    LEAF_SIZE,
+    LEAVES_PER_CHUNK,
+    SALT_LABEL,
+    TAG_SIZE,
+    Geometry,
+    check_root,
+    chunk_root,
+    nonce,
+    split_leaf_list,
+)
+from steelyard.crypto.secret import Secret
+from steelyard.errors import DigestError, LeafError, SealError
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+class Reader(Protocol):
+    """Anything with the ``read`` of a binary file."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most ``size`` bytes, and none only at the end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SealedChunk:
+    """One chunk as it is published.
+
+    Attributes:
+        index: its place, from 0.
+        ciphertext: as many bytes as the plaintext, at most 1,048,576.
+        tag: its GCM tag, 16 bytes, for the file ``tags``.
+        salted: its part of the file ``leaves``, 32 bytes for each leaf.
+        root: its chunk root, 32 bytes; the content root is :func:`merkle.root` of all of them.
+    """
+
+    index: int
+    ciphertext: bytes
+    tag: bytes
+    salted: bytes
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedChunk:
+    """One chunk that was decrypted and checked against its leaves.
+
+    Attributes:
+        index: its place, from 0.
+        plaintext: at most 1,048,576 bytes.
+        root: the chunk root that its ciphertext and its leaf list give, 32 bytes.
+        tag_matches: False if the leaves are right and the GCM tag is not: accept, and warn.
+    """
+
+    index: int
+    plaintext: bytes
+    root: bytes
+    tag_matches: bool
+
+
+def seal_chunk(index: int, plaintext: bytes, *, key: Secret, last: bool) -> SealedChunk:
+    """Seal one chunk.
+
+    A (key, index) pair may only ever seal one plaintext; the caller answers for that.
+
+    Args:
+        index: its place, from 0.
+        plaintext: 1,048,576 bytes, or 1 to 1,048,576 if it is the last.
+        key: the content key.
+        last: whether it ends the stream.
+
+    Raises:
+        SealError: the length is not one that a chunk in this place may have.
+    """
+    if not plaintext or len(plaintext) > CHUNK_SIZE or (len(plaintext) < CHUNK_SIZE and not last):
+        raise SealError(f"chunk {index} cannot have {len(plaintext)} bytes")
+    sealed = AESGCM(key.reveal()).encrypt(nonce(index, last=last), plaintext, None)
+    ciphertext = sealed[:-TAG_SIZE]
+    salted, hashes = _leaves(index, plaintext, ciphertext, key)
+    return SealedChunk(
+        index=index,
+        ciphertext=ciphertext,
+        tag=sealed[-TAG_SIZE:],
+        salted=b"".join(salted),
+        root=merkle.complete_root(hashes),
+    )
+
+
+def _leaves(index: int, plaintext: bytes, ciphertext: bytes, key: Secret) -> tuple[list[bytes], list[bytes]]:
+    # The functions of content.py, unrolled: this loop is most of the time of a publish.
+    clear, cipher, prefix = memoryview(plaintext), memoryview(ciphertext), SALT_LABEL + key.reveal()
+    salted, hashes = [], []
+    number = index * LEAVES_PER_CHUNK
+    for start in range(0, len(plaintext), LEAF_SIZE):
+        place = number.to_bytes(8, "big")
+        hidden = sha256(sha256(prefix + place).digest() + clear[start : start + LEAF_SIZE]).digest()
+        outer = sha256(cipher[start : start + LEAF_SIZE]).digest()
+        salted.append(hidden)
+        hashes.append(sha256(b"\x00" + place + outer + hidden).digest())
+        number += 1
+    return salted, hashes
+
+
+def seal(
+    reader: Reader, *, key: Secret, size: int, first: int = 0, threads: int = 1
+) -> Iterator[SealedChunk]:
+    """Seal a stream, yielding its chunks in order.
+
+    Args:
+        reader: the plaintext, positioned at chunk ``first``.
+        key: the content key, never used for another plaintext.
+        size: bytes of the whole stream.
+        first: index of the first chunk to seal, for work that goes on after an interruption.
+        threads: chunks in work at a time; at most ``threads + 1`` are in memory.
+
+    Raises:
+        InputError: the size is not one that a stream may have.
+        SealError: the reader ends before ``size`` or goes on after it: the input changed under way, so the
+            key is spent.
+    """
+    geometry = Geometry(size)
+
+    def parts() -> Iterator[tuple[int, bytes]]:
+        for index in range(first, geometry.chunks):
+            yield index, _read_exactly(reader, geometry.chunk_length(index), index)
+        _expect_end(reader)
+
+    def work(part: tuple[int, bytes]) -> SealedChunk:
+        return seal_chunk(part[0], part[1], key=key, last=geometry.is_last(part[0]))
+
+    return _in_order(work, parts(), threads)
+
+
+def open_chunk(
+    index: int,
+    *,
+    ciphertext: bytes,
+    tag: bytes,
+    salted: bytes,
+    key: Secret,
+    last: bool,
+    root: bytes | None = None,
+) -> OpenedChunk:
+    """Decrypt one chunk and check it; the random access of the format.
+
+    Args:
+        index: its place, from 0.
+        ciphertext: its bytes as published.
+        tag: its GCM tag, 16 bytes.
+        salted: its part of the leaf list.
+        key: the content key.
+        last: whether it ends the stream.
+        root: its chunk root, from :func:`chunk_roots`; without it the caller compares
+            :attr:`OpenedChunk.root`.
+
+    Raises:
+        SealError: a length is wrong.
+        DigestError: the ciphertext or its leaf list is not what ``root`` says: the store is at fault.
+        LeafError: a leaf of the plaintext is not the one committed. If the content root is right, the seller
+            is at fault.
+    """
+    if not ciphertext or len(ciphertext) > CHUNK_SIZE or (len(ciphertext) < CHUNK_SIZE and not last):
+        raise SealError(f"chunk {index} cannot have {len(ciphertext)} bytes")
+    if len(tag) != TAG_SIZE or len(salted) != HASH_SIZE * -(-len(ciphertext) // LEAF_SIZE):
+        raise SealError(f"chunk {index}: the tag or the leaf list has the wrong length")
+    plaintext, tag_matches = _decrypt(index, ciphertext, tag, key, last)
+    found, hashes = _leaves(index, plaintext, ciphertext, key)
+    if b"".join(found) == salted:
+        actual = merkle.complete_root(hashes)
+        wrong = None
+    else:
+        actual = chunk_root(index, ciphertext=ciphertext, salted=salted)
+        wrong = next(i for i, item in enumerate(found) if item != salted[i * HASH_SIZE : (i + 1) * HASH_SIZE])
+    if root is not None and actual != root:
+        raise DigestError(f"chunk {index} does not hash to its chunk root")
+    if wrong is not None:
+        leaf = index * LEAVES_PER_CHUNK + wrong
+        raise LeafError(
+            f"leaf {leaf} does not decrypt to the plaintext that its leaf hash commits to", leaf=leaf
+        )
+    return OpenedChunk(index=index, plaintext=plaintext, root=actual, tag_matches=tag_matches)
+
+
+def _decrypt(index: int, ciphertext: bytes, tag: bytes, key: Secret, last: bool) -> tuple[bytes, bool]:
+    start = nonce(index, last=last)
+    try:
+        return AESGCM(key.reveal()).decrypt(start, ciphertext + tag, None), True
+    except InvalidTag:
+        # The leaves decide: GCM without its tag is counter mode from 2. Nothing of this leaves open_chunk
+        # unless every leaf matches.
+        cipher = Cipher(AES(key.reveal()), CTR(start + (2).to_bytes(4, "big")))
+        return cipher.decryptor().update(ciphertext), False
+
+
+def chunk_roots(
+    ciphertext: Reader, *, leaves: bytes, size: int, root: bytes, threads: int = 1
+) -> list[bytes]:
+    """Check the public bytes of a version against the chain, without the key, as a buyer does before paying.
+
+    Args:
+        ciphertext: the file ``ciphertext``.
+        leaves: the file ``leaves``.
+        size: bytes of the stream, from the chain.
+        root: content root, from the chain.
+        threads: chunks in work at a time.
+
+    Returns:
+        The chunk roots, 32 bytes each, with which :func:`open_chunk` can check any chunk alone.
+
+    Raises:
+        InputError: the size is not one that a stream may have.
+        SealError: a file is shorter or longer than ``size`` says.
+        DigestError: the root over both is not ``root``.
+    """
+    geometry = Geometry(size)
+
+    def parts() -> Iterator[tuple[int, bytes, bytes]]:
+        for index, salted in enumerate(split_leaf_list(leaves, size=size)):
+            yield index, _read_exactly(ciphertext, geometry.chunk_length(index), index), salted
+        _expect_end(ciphertext)
+
+    def work(part: tuple[int, bytes, bytes]) -> bytes:
+        return chunk_root(part[0], ciphertext=part[1], salted=part[2])
+
+    found = list(_in_order(work, parts(), threads))
+    check_root(found, size=size, root=root)
+    return found
+
+
+def open_stream(
+    ciphertext: Reader,
+    *,
+    key: Secret,
+    tags: bytes,
+    leaves: bytes,
+    size: int,
+    root: bytes,
+    roots: Sequence[bytes] | None = None,
+    first: int = 0,
+    threads: int = 1,
+) -> Iterator[OpenedChunk]:
+    """Decrypt a stream, yielding its chunks in order.
+
+    With ``roots`` each chunk is checked against the content root before it is yielded. Without, the content
+    root is compared after the last chunk, so the caller must not use what it wrote before the iterator has
+    ended by itself.
+
+    Args:
+        ciphertext: the file ``ciphertext``, positioned at chunk ``first``.
+        key: the content key.
+        tags: the file ``tags``.
+        leaves: the file ``leaves``.
+        size: bytes of the stream, from the chain.
+        root: content root, from the chain.
+        roots: chunk roots from :func:`chunk_roots`; they are checked against ``root`` again, so they may come
+            from disk.
+        first: index of the first chunk to open; only with ``roots``.
+        threads: chunks in work at a time; at most ``threads + 1`` are in memory.
+
+    Raises:
+        InputError: the size is not one that a stream may have.
+        SealError: a file is cut or too long, or ``first`` was given without ``roots``.
+        DigestError: the bytes are not those that the chain commits to.
+        LeafError: a leaf of the plaintext is not the one committed.
+    """
+    geometry = Geometry(size)
+    if len(tags) != TAG_SIZE * geometry.chunks:
+        raise SealError(
+            f"a stream of {size} bytes has {geometry.chunks} tags; the file has {len(tags)} bytes"
+        )
+    lists = list(split_leaf_list(leaves, size=size))
+    if roots is not None:
+        check_root(roots, size=size, root=root)
+    elif first:
+        raise SealError("opening from the middle of a stream needs its chunk roots")
+
+    def parts() -> Iterator[tuple[int, bytes]]:
+        for index in range(first, geometry.chunks):
+            yield index, _read_exactly(ciphertext, geometry.chunk_length(index), index)
+        _expect_end(ciphertext)
+
+    def work(part: tuple[int, bytes]) -> OpenedChunk:
+        index = part[0]
+        return open_chunk(
+            index,
+            ciphertext=part[1],
+            tag=tags[index * TAG_SIZE : (index + 1) * TAG_SIZE],
+            salted=lists[index],
+            key=key,
+            last=geometry.is_last(index),
+            root=None if roots is None else roots[index],
+        )
+
+    return _checked(_in_order(work, parts(), threads), size=size, root=root, done=roots is not None)
+
+
+def _checked(chunks: Iterator[OpenedChunk], *, size: int, root: bytes, done: bool) -> Iterator[OpenedChunk]:
+    found = []
+    for chunk in chunks:
+        found.append(chunk.root)
+        yield chunk
+    if not done:
+        check_root(found, size=size, root=root)
+
+
+def _read_exactly(reader: Reader, length: int, index: int) -> bytes:
+    parts = []
+    missing = length
+    while missing:
+        part = reader.read(missing)
+        if not part:
+            raise SealError(f"the stream is cut in chunk {index}: {missing} bytes are missing")
+        parts.append(part)
+        missing -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _expect_end(reader: Reader) -> None:
+    if reader.read(1):
+        raise SealError("the stream goes on after its declared size")
+
+
+def _in_order(work: Callable[[_T], _R], items: Iterable[_T], threads: int) -> Iterator[_R]:
+    """Map ``work`` over ``items`` in order, with at most ``threads + 1`` results pending."""
+    if threads <= 1:
+        yield from map(work, items)
+        return
+    pending: deque[Future[_R]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                pending.append(pool.submit(work, item))
+                if len(pending) > threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

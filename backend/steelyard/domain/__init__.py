@@ -1,0 +1,1 @@
+"""What the words of the market mean: pure types and rules, no input and no output."""
