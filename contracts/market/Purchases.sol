@@ -65,9 +65,11 @@ abstract contract Purchases is Offers, Escrow, IPurchases {
         returns (uint256 licence)
     {
         // A permit copied from the mempool has set the allowance already; whether there is one, the transfer itself will tell.
+        // solhint-disable no-empty-blocks
         try IERC20Permit(order.terms.currency)
             .permit(msg.sender, address(this), permit.value, permit.deadline, permit.v, permit.r, permit.s) {}
             catch {}
+        // solhint-enable no-empty-blocks
         return _buy(order, allowProof);
     }
 
@@ -125,12 +127,11 @@ abstract contract Purchases is Offers, Escrow, IPurchases {
         Names memory ids = _ids(order);
         Licence storage record = _licences[uint256(ids.purchase)];
 
-        // Check: not settled, and either proved false or not delivered in time.
-        if (!flagged[ids.version]) {
-            if (record.state != State.Paid) {
-                revert Purchases_WrongState(ids.purchase, uint8(record.state));
-            }
-            if (block.timestamp <= record.due) revert Purchases_TooEarly(record.due);
+        // Check: not delivered in time, or proved false; that the money is in escrow, `_refund` checks.
+        bool late = record.state == State.Paid && block.timestamp > record.due;
+        if (!late && !flagged[ids.version]) {
+            if (record.state != State.Paid) revert Purchases_WrongState(ids.purchase, uint8(record.state));
+            revert Purchases_TooEarly(record.due);
         }
 
         // Effect, interaction

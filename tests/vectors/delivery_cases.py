@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from steelyard.crypto.curve import FIELD, G, N, P, Point, add, address, lift, mul, neg
+from steelyard.crypto.curve import FIELD, G, N, P, add, address, lift, mul, neg
 from steelyard.crypto.delivery import (
     blind,
     content_key,
@@ -22,8 +22,9 @@ from steelyard.crypto.delivery import (
 )
 from steelyard.crypto.derive import blind_scalar, key_scalar, proof_nonce, seed_from_private_key
 from steelyard.crypto.dleq import Proof, challenge, prove
-from steelyard.domain.hash import keccak256, sha256
 from steelyard.crypto.secret import Secret
+from steelyard.domain.hash import keccak256, sha256
+from steelyard.domain.point import Point
 
 ZERO = Point(0, 0)
 

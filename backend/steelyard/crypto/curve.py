@@ -34,7 +34,9 @@ def decode_point(data: bytes) -> Point:
     """
     if len(data) != 64:
         raise ProofError(f"a point is 64 bytes, not {len(data)}")
-    return require_on_curve(Point(int.from_bytes(data[:32], "big"), int.from_bytes(data[32:], "big")), "point")
+    return require_on_curve(
+        Point(int.from_bytes(data[:32], "big"), int.from_bytes(data[32:], "big")), "point"
+    )
 
 
 def require_on_curve(point: Point, name: str) -> Point:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from coincurve import PrivateKey
 
-from steelyard.crypto.curve import G, P, Point, add, mul, neg
+from steelyard.crypto.curve import G, P, add, mul, neg
 from steelyard.crypto.dleq import Proof, prove
 from steelyard.crypto.encoding import exact, uint, word_address
-from steelyard.domain.hash import keccak256, sha256
 from steelyard.crypto.secret import Secret
+from steelyard.domain.hash import keccak256, sha256
+from steelyard.domain.point import Point
 from steelyard.errors import InputError
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from steelyard.crypto.curve import N, Point
+from steelyard.crypto.curve import N
 from steelyard.crypto.encoding import exact, uint
 from steelyard.crypto.secret import Secret
+from steelyard.domain.point import Point
 
 
 def _hkdf(key: Secret, *, info: bytes, length: int, salt: bytes = b"") -> bytes:

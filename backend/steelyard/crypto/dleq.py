@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from steelyard.crypto.curve import FIELD, G, N, Point, add, address, mul, neg, on_curve
+from steelyard.crypto.curve import FIELD, G, N, add, address, mul, neg, on_curve
 from steelyard.crypto.derive import proof_nonce
 from steelyard.crypto.encoding import exact, uint
-from steelyard.domain.hash import keccak256
 from steelyard.crypto.secret import Secret
+from steelyard.domain.hash import keccak256
+from steelyard.domain.point import Point
 from steelyard.errors import InputError, ProofError
 
 _MAX_COUNTER: Final = 64

@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from steelyard.crypto.curve import G, N, address, mul
-from steelyard.domain.hash import keccak256
 from steelyard.crypto.secret import Secret
+from steelyard.domain.hash import keccak256
 from steelyard.errors import InputError, SealError
 
 SCRYPT_N: Final = 1 << 18

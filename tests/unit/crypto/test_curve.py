@@ -1,6 +1,7 @@
 import pytest
 
-from steelyard.crypto.curve import FIELD, G, N, P, Point, add, address, decode_point, lift, mul, neg, on_curve
+from steelyard.crypto.curve import FIELD, G, N, P, add, address, decode_point, lift, mul, neg, on_curve
+from steelyard.domain.point import Point
 from steelyard.errors import ProofError
 from tests.unit.crypto import oracle
 

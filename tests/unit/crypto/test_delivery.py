@@ -3,10 +3,11 @@ from eth_abi import encode
 from eth_account import Account
 
 from steelyard.crypto import delivery
-from steelyard.crypto.curve import G, P, Point, address, mul, neg
+from steelyard.crypto.curve import G, P, address, mul, neg
 from steelyard.crypto.dleq import verify
-from steelyard.domain.hash import keccak256
 from steelyard.crypto.secret import Secret
+from steelyard.domain.hash import keccak256
+from steelyard.domain.point import Point
 from steelyard.errors import InputError, ProofError
 
 KAPPA, B = Secret(b"\x05" * 32), Secret(b"\x06" * 32)

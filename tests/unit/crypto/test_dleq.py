@@ -3,9 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from steelyard.crypto.curve import G, N, P, Point, mul
+from steelyard.crypto.curve import G, N, P, mul
 from steelyard.crypto.dleq import prove, verify
 from steelyard.crypto.secret import Secret
+from steelyard.domain.point import Point
 from steelyard.errors import InputError, ProofError
 
 CONTEXT = b"\x01" * 32

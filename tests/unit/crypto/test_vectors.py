@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from steelyard.crypto.curve import Point
 from steelyard.crypto.dleq import Proof, verify
+from steelyard.domain.point import Point
 from steelyard.errors import ProofError
 from tests.unit.crypto import oracle
 from tests.vectors import make
