@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn, TypeVar
 
 from steelyard.audit.entry import Entry
+from steelyard.domain.jsontext import parse_json
 from steelyard.domain.types import Address, AssetId
 from steelyard.errors import TrailError
 
@@ -145,12 +146,10 @@ def _load(data: bytes) -> object:
     if data.count(b"{") + data.count(b"[") > _MAX_CONTAINERS:
         raise TrailError(f"the bundle has more than {_MAX_CONTAINERS} objects and arrays")
     try:
-        text = data.decode("ascii")
-        value: object = json.loads(text, parse_float=_refuse, parse_constant=_refuse, parse_int=_read_integer)
+        data.decode("ascii")
+        value: object = parse_json(data, parse_float=_refuse, parse_constant=_refuse, parse_int=_read_integer)
         canonical = _canonical(value)
-    except RecursionError as exc:
-        raise TrailError("the bundle is nested too deep") from exc
-    except ValueError as exc:  # not ASCII, not JSON
+    except ValueError as exc:  # not ASCII, not JSON, too deep
         raise TrailError(f"the bundle is not JSON in ASCII: {exc}") from exc
     # Duplicate keys, white space, order and needless escapes all show here.
     if canonical != data:

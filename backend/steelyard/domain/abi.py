@@ -121,7 +121,12 @@ def _encode_basic(kind: str, value: Value) -> bytes:
         return int(value).to_bytes(_WORD, "big")
     if kind == "address" and isinstance(value, bytes) and len(value) == 20:
         return bytes(12) + value
-    if kind.startswith("bytes") and isinstance(value, bytes) and kind != "bytes" and len(value) == int(kind[5:]):
+    if (
+        kind.startswith("bytes")
+        and isinstance(value, bytes)
+        and kind != "bytes"
+        and len(value) == int(kind[5:])
+    ):
         return value + bytes(_WORD - len(value))
     if kind.startswith("uint") and isinstance(value, int) and 0 <= value < 1 << int(kind[4:]):
         return int(value).to_bytes(_WORD, "big")

@@ -30,9 +30,7 @@ MAX_NAME = 32
 
 POINT = "(uint256,uint256)"
 VERSION = f"(bytes32,bytes32,bytes32,uint64,uint16,{POINT},bytes32)"
-TERMS = (
-    "(address,address,uint128,uint128,uint8,uint8,bool,bool,uint32,uint40,uint32,uint32,uint32,bytes32,bytes32,uint64)"
-)
+TERMS = "(address,address,uint128,uint128,uint8,uint8,bool,bool,uint32,uint40,uint32,uint32,uint32,bytes32,bytes32,uint64)"
 ORDER = f"({VERSION},{TERMS},address,bytes32,{POINT})"
 KEY_REQUEST = f"(uint256,bytes32,address,{POINT})"
 POSITION = "(bytes32,uint16)"
@@ -242,7 +240,9 @@ def name_word(name: str) -> bytes:
     folded = name.lower()
     allowed = set("abcdefghijklmnopqrstuvwxyz0123456789._-")
     if not 1 <= len(folded) <= MAX_NAME or not set(folded) <= allowed or folded[0] in ".-":
-        raise InputError(f"{name!r} is no asset name: 1 to {MAX_NAME} of a-z, 0-9, '.', '_', '-', not starting with '.' or '-'")
+        raise InputError(
+            f"{name!r} is no asset name: 1 to {MAX_NAME} of a-z, 0-9, '.', '_', '-', not starting with '.' or '-'"
+        )
     return folded.encode().ljust(32, b"\0")
 
 

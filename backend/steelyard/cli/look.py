@@ -1,0 +1,163 @@
+"""Reading the market: ``list``, ``search``, ``info`` and ``verify``. None of these needs an account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from steelyard.cli.context import Session
+from steelyard.cli.options import Command, with_session
+from steelyard.cli.output import pairs, table
+from steelyard.cli.units import count, format_duration, format_size, format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from steelyard.domain.types import Terms
+    from steelyard.service.results import AssetInfo, OfferInfo
+
+_KIND = click.Choice(["model", "dataset"])
+
+
+@click.command("list", cls=Command)
+@click.option("--kind", type=_KIND, help="Only models, or only datasets.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many, the newest.")
+@with_session
+def list_command(session: Session, kind: str | None, limit: int | None) -> None:
+    """List models and datasets."""
+    _list(session, "", kind, limit)
+
+
+@click.command("search", cls=Command)
+@click.argument("query")
+@click.option("--kind", type=_KIND, help="Only models, or only datasets.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many, the newest.")
+@with_session
+def search_command(session: Session, query: str, kind: str | None, limit: int | None) -> None:
+    """List those that match a word."""
+    _list(session, query, kind, limit)
+
+
+@click.command("info", cls=Command)
+@click.argument("ref")
+@click.option("--no-fetch", is_flag=True, help="Ask the chain only, not the store.")
+@click.option("--card", is_flag=True, help="Print the newest version's model card too.")
+@with_session
+def info_command(session: Session, ref: str, no_fetch: bool, card: bool) -> None:
+    """Show an asset, its versions and offers."""
+    found = session.reader.info(ref, fetch=not no_fetch)
+    session.out.result(found, info_lines(session, found, card=card))
+
+
+@click.command("verify", cls=Command)
+@click.argument("ref")
+@with_session
+def verify_command(session: Session, ref: str) -> None:
+    """Check a version's public folder.
+
+    Fetches manifest, ciphertext and leaves, and compares them with what the chain commits to. Needs no key and no account.
+    """
+    with session.progress() as progress:
+        found = session.reader.verify(ref, progress=progress)
+    quality = "somebody vouches for it" if found.attested else "not attested"
+    lines = pairs(
+        [
+            ("ok", found.ref),
+            ("folder", found.cid),
+            ("root", "0x" + found.content_root.hex()),
+            (
+                "sealed",
+                f"{format_size(found.size)}, {count(found.chunks, 'chunk')}, {count(len(found.manifest.files), 'file')}",
+            ),
+            ("quality", quality),
+        ]
+    )
+    session.out.result(found, lines)
+
+
+def _list(session: Session, query: str, kind: str | None, limit: int | None) -> None:
+    found = session.reader.list(query=query, kind=kind)  # type: ignore[arg-type]  # click checked the choice
+    if limit is not None:
+        found = found[-limit:]
+    rows = [
+        (
+            item.ref,
+            item.kind.name.lower(),
+            str(len(item.versions)),
+            str(item.sales),
+            _from(session, item.offers),
+        )
+        for item in found
+    ]
+    session.out.result(found, table(("REF", "KIND", "VERSIONS", "SALES", "PRICE"), rows))
+    if not found:
+        session.out.say("Nothing found." if query else "Nothing is published here yet.")
+
+
+def _from(session: Session, offers: Sequence[OfferInfo]) -> str:
+    prices = [offer.terms.price for offer in offers if offer.open and not any(offer.terms.currency)]
+    if prices:
+        return session.money(min(prices), bytes(20)) if min(prices) else "free"
+    return "in a token" if any(offer.open for offer in offers) else "-"
+
+
+def info_lines(session: Session, found: AssetInfo, *, card: bool) -> list[str]:
+    """Return what to print of an asset, within 80 columns but for ids."""
+    from steelyard.chain.hexdata import checksum_address
+
+    lines = pairs(
+        [
+            ("asset", found.ref),
+            ("kind", found.kind.name.lower()),
+            ("owner", checksum_address(found.owner)),
+            ("creator", checksum_address(found.creator) if found.creator != found.owner else ""),
+            ("since", format_time(found.registered_at)),
+            ("sales", str(found.sales)),
+            ("id", found.canonical),
+        ]
+    )
+    for version in found.versions:
+        state = (
+            "FLAGGED: proved false" if version.flagged else "attested" if version.attested else "not attested"
+        )
+        lines += ["", f"version {version.number}  {format_time(version.published_at)}  {state}"]
+        lines += [f"  folder  {version.cid}", f"  id      0x{version.version.hex()}"]
+        for entry in version.manifest.files if version.manifest else ():
+            lines.append(f"  file    {entry.path}  {format_size(entry.size)}")
+    for offer in found.offers:
+        lines += ["", f"offer   0x{offer.offer.hex()}{'' if offer.open else '  (closed)'}"]
+        lines += [f"  {line}" for line in terms_lines(session, offer.terms, sold=offer.sold)]
+    newest = found.versions[-1] if found.versions else None
+    if card and newest is not None and newest.card:
+        lines += ["", newest.card.rstrip()]
+    return lines
+
+
+def terms_lines(session: Session, terms: Terms, *, sold: int = 0) -> list[str]:
+    """Return terms as names and values, for people who are about to agree to them."""
+    rental = terms.kind.name == "RENTAL"
+    covers = {"ONE": "this version", "ALL": "all versions"}.get(terms.scope.name, "versions until it ends")
+    if terms.scope.name == "UNTIL_END" and not rental:
+        covers = f"versions of the first {format_duration(terms.period)}"
+    rights = [] if terms.transferable else ["not transferable"]
+    rights += ["revocable"] if terms.revocable else []
+    rights += ["by allow-list"] if any(terms.allow_list) else []
+    window = (
+        f"{format_duration(terms.window)} to prove content false"
+        if terms.window
+        else "none: no refund once delivered"
+    )
+    renewal = f", renewable until {format_time(terms.renew_until)}" if terms.renew_until else ""
+    return pairs(
+        [
+            ("price", session.money(terms.price, terms.currency) if terms.price else "free"),
+            ("kind", f"rental of {format_duration(terms.period)}{renewal}" if rental else "perpetual"),
+            ("covers", covers),
+            ("rights", ", ".join(rights)),
+            ("delivery", f"within {format_duration(terms.deliver_within)}, or the money back"),
+            ("window", window),
+            ("bond", session.money(terms.bond, bytes(20)) if terms.bond else ""),
+            ("supply", f"{terms.supply - sold} of {terms.supply} left" if terms.supply else ""),
+        ]
+    )

@@ -1,0 +1,256 @@
+"""Selling: ``publish``, ``sales``, ``deliver`` and ``serve``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from steelyard.cli.context import Session, gas_text, pick, sent_lines
+from steelyard.cli.offer import offer_lines, parse_price
+from steelyard.cli.options import Command, Parsed, sends, with_session
+from steelyard.cli.output import pairs, table
+from steelyard.cli.units import count, format_size, format_time, parse_duration
+from steelyard.errors import InputError, NotFoundError, SteelyardError
+
+if TYPE_CHECKING:
+    from steelyard.domain.types import Address
+    from steelyard.market import Market
+    from steelyard.service.results import Offered, Published
+    from steelyard.service.serving import Event
+
+
+def parse_position(text: str) -> tuple[str, int]:
+    """Return a position: ``0xabc...=2500`` or ``alice=25%``, in basis points.
+
+    Raises:
+        InputError: it is malformed.
+    """
+    payee, equals, weight = text.rpartition("=")
+    whole, dot, part = weight.removesuffix("%").partition(".")
+    percent = weight.endswith("%")
+    if (
+        not equals
+        or not payee
+        or not whole.isdigit()
+        or (dot and not (percent and part.isdigit() and len(part) <= 2))
+    ):
+        raise InputError(f"{text!r} is no position: write PAYEE=25%, or PAYEE=2500 in basis points")
+    return payee, int(whole) * 100 + int(part.ljust(2, "0") or "0") if percent else int(whole)
+
+
+@click.command("publish", cls=Command)
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+@click.option("--name", help="Name of the asset; a new one, or one of yours for a new version.")
+@click.option("--to", "target", metavar="REF", help="New version of this asset, as a maintainer.")
+@click.option(
+    "--kind", type=click.Choice(["model", "dataset"]), default="model", show_default=True, help="What it is."
+)
+@click.option("--price", metavar="AMOUNT", help="Offer it too, for so much, such as 0.05eth.")
+@click.option(
+    "--window", type=Parsed("duration", parse_duration), help="Content window of that offer, such as 1d."
+)
+@click.option(
+    "--card", type=click.Path(exists=True, path_type=Path), help="Model card; else the folder's README.md."
+)
+@click.option(
+    "--position", "positions", type=Parsed("position", parse_position), multiple=True, metavar="WHO=SHARE",
+    help="Who earns, such as alice=70%; repeatable.",
+)  # fmt: skip
+@click.option(
+    "--royalty", type=click.IntRange(0, 1000), default=0, help="Basis points of a resale (ERC-2981)."
+)
+@sends
+@with_session
+def publish_command(
+    session: Session,
+    folder: Path,
+    name: str | None,
+    target: str | None,
+    kind: str,
+    price: str | None,
+    window: int | None,
+    card: Path | None,
+    positions: tuple[tuple[str, int], ...],
+    royalty: int,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Seal and publish a folder.
+
+    Encrypts it, stores it, and registers it. A name that you have published before gets a new version, for which old offers go on.
+    The last line on stdout is the reference.
+    """
+    if (name is None) == (target is None):
+        raise InputError("say --name NAME for an asset of yours, or --to REF for one that you maintain")
+    market = session.market.dry_run() if dry_run else session.market
+    amount = None if price is None else parse_price(session, price, bytes(20))
+    if window is not None and amount is None:
+        raise InputError("--window belongs to an offer: give --price too")
+    shares = _positions(session, positions)
+    existing = target or _existing(session, name or "")
+    with session.progress() as progress:
+        if existing is None:
+            done = market.publish(
+                folder,
+                name=name or "",
+                kind=kind,  # type: ignore[arg-type]  # click checked the choice
+                card=card,
+                positions=shares,
+                royalty=royalty,
+                progress=progress,
+            )
+        else:
+            done = market.new_version(existing, folder, card=card, positions=shares, progress=progress)
+    offered = None
+    if amount is not None and not dry_run:
+        offered = _offer(session, done, amount, window)
+    document = {"published": done, "offered": offered}
+    session.out.result(
+        document, [*_published_lines(done), *(offer_lines(session, offered) if offered else []), done.ref]
+    )
+    if amount is not None and dry_run:
+        session.out.say("The offer would be made once the version is there; its gas is not in the estimate.")
+
+
+@click.command("sales", cls=Command)
+@click.argument("ref", required=False)
+@click.option("--open", "open_only", is_flag=True, help="Only those that wait for a key.")
+@with_session
+def sales_command(session: Session, ref: str | None, open_only: bool) -> None:
+    """List purchases and key requests."""
+    found = session.market.sales(ref, open_only=open_only)
+    rows = [
+        (
+            "0x" + item.id.hex()[:12],
+            "key request" if item.request else "purchase",
+            item.state.name.lower(),
+            format_time(item.due)[:16] if item.state.name == "PAID" else "-",
+            item.waiting or item.ref,
+        )
+        for item in found
+    ]
+    session.out.result(found, table(("ID", "WHAT", "STATE", "DUE (UTC)", "REF, OR WHY IT WAITS"), rows))
+    if not found:
+        session.out.say("Nothing waits for a key." if open_only else "No sales.")
+
+
+@click.command("deliver", cls=Command)
+@click.argument("sale", required=False)
+@click.option("--all", "everything", is_flag=True, help="Everything that can be delivered now.")
+@sends
+@with_session
+def deliver_command(session: Session, sale: str | None, everything: bool, dry_run: bool, yes: bool) -> None:
+    """Deliver keys that are paid for.
+
+    SALE is an id from `steelyard sales`, or its first digits. `steelyard serve` does this by itself.
+    """
+    if (sale is None) != everything:
+        raise InputError("name a sale, or say --all")
+    market = session.market
+    acting = market.dry_run() if dry_run else market
+    if sale is None:
+        done = acting.deliver_pending()
+    else:
+        waiting = {bytes(item.id): item for item in market.sales(open_only=True)}
+        whole = len(sale) == 66
+        done = (acting.deliver(sale if whole else "0x" + pick(sale, waiting, what="open sale").hex()),)
+    rows = [
+        ("0x" + item.id.hex()[:12], "key request" if item.request else "purchase", gas_text(item))
+        for item in done
+    ]
+    session.out.result(done, table(("ID", "WHAT", "COST"), rows))
+    if not done:
+        session.out.say("Nothing can be delivered now; `steelyard sales --open` says why.")
+
+
+@click.command("serve", cls=Command)
+@click.option(
+    "--ref", "refs", multiple=True, metavar="REF", help="Only this asset; repeatable. Else all of yours."
+)
+@click.option(
+    "--interval",
+    type=Parsed("duration", parse_duration),
+    default="2s",
+    show_default=True,
+    help="Between two looks.",
+)
+@click.option(
+    "--seed-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Seed of the seller, if another account pays.",
+)
+@click.option("--no-settle", is_flag=True, help="Only deliver; settle nothing.")
+@with_session
+def serve_command(
+    session: Session, refs: tuple[str, ...], interval: int, seed_file: Path | None, no_settle: bool
+) -> None:
+    """Deliver keys, day and night.
+
+    Waits until a payment is deep enough, and never reveals a key close to its deadline. It may be killed at any time, and goes on
+    where it was. What it does is told on stderr, with --json as JSON lines. Ends on SIGINT or SIGTERM, with exit code 0.
+
+    The seed of `account export --seed` opens what the seller sells, and cannot spend: a key service needs no other secret of his.
+    """
+    from steelyard.cli.accounts import read_key
+    from steelyard.service import serve
+
+    if seed_file is not None:
+        session.seed = read_key(seed_file)
+    market = session.market
+
+    def tell(event: Event) -> None:
+        if session.as_json:
+            session.out.say(event.line(at=time.time()))
+            return
+        about = f"  0x{event.id.hex()[:12]}" if event.id else ""
+        session.out.say(f"{time.strftime('%H:%M:%S')}  {event.kind:10}{about}  {event.why}".rstrip())
+
+    done = serve.run(market, refs=refs, interval=float(max(interval, 1)), settle=not no_settle, on_event=tell)
+    session.out.result(
+        done, [f"{done.delivered} delivered, {done.answered} key requests answered, {done.settled} settled"]
+    )
+
+
+def _existing(session: Session, name: str) -> str | None:
+    ref = f"0x{session.accounts.address(session.accounts.chosen()).hex()}/{name}"
+    try:
+        session.market.info(ref, fetch=False)
+    except NotFoundError:
+        return None
+    return ref
+
+
+def _positions(
+    session: Session, given: tuple[tuple[str, int], ...]
+) -> list[tuple[Address | str, int]] | None:
+    if not given:
+        return None
+    aliases = session.accounts.aliases()
+    return [(aliases.get(payee.lower(), payee), weight) for payee, weight in given]
+
+
+def _offer(session: Session, done: Published, price: int, window: int | None) -> Offered:
+    market: Market = session.market
+    try:
+        return market.offer(done.ref, price=price, window=window or 0)
+    except SteelyardError:
+        # The version stands; the exit code is that of the offer.
+        session.out.warn(
+            f"{done.ref} is published, but the offer failed: try `steelyard offer make {done.ref} --price ...`"
+        )
+        raise
+
+
+def _published_lines(done: Published) -> list[str]:
+    return pairs(
+        [
+            ("version", f"{done.number}, {count(done.files, 'file')}, {format_size(done.size)}"),
+            ("folder", done.cid),
+            ("id", done.canonical),
+            *sent_lines(done),
+        ]
+    )

@@ -1,0 +1,106 @@
+"""Dispute: find a leaf that does not decrypt to what was committed, and prove it to the contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from steelyard.chain.calls import Fraud
+from steelyard.crypto.content import Witness, build_witness, split_leaf_list
+from steelyard.crypto.delivery import dispute_context, open_dispute
+from steelyard.crypto.stream import chunk_roots, open_stream
+from steelyard.domain.records import AssetState, PurchaseState
+from steelyard.domain.types import State
+from steelyard.errors import LeafError, RefusedError, UnavailableError, UnsafeError
+from steelyard.service.context import Context
+from steelyard.service.keys import Received, find_proof, from_purchase
+from steelyard.service.naming import find_purchase
+from steelyard.service.public import CIPHERTEXT, Counted, Progress, open_folder, read_lists
+from steelyard.service.purchase import after
+from steelyard.service.results import Purchase
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Evidence:
+    """The false leaf, as a dispute needs it."""
+
+    witness: Witness
+    item: Received
+
+
+def dispute(context: Context, value: object, *, progress: Progress | None) -> Purchase:
+    """Prove content false; see :meth:`steelyard.Market.dispute`."""
+    asset, purchase = find_purchase(context, value)
+    version = asset.versions[purchase.version].commitments
+    if purchase.state is not State.DELIVERED:
+        raise RefusedError(
+            f"purchase 0x{purchase.id.hex()} is {purchase.state.name.lower()}: only a delivered one can be disputed"
+        )
+    if context.now() > purchase.due:
+        raise RefusedError(
+            f"the content window of purchase 0x{purchase.id.hex()} ended at {purchase.due} (Unix seconds)"
+        )
+    evidence = _find(context, asset, purchase, progress=progress)
+    item = evidence.item
+    delivery = find_proof(context, item)
+    if delivery is None:
+        raise UnavailableError(
+            "the endpoint does not show the call that delivered the key, and a dispute repeats its proof: use one that can trace"
+        )
+    bound = dispute_context(
+        context.chain_id, market=context.deployment.market, purchase=purchase.id, version=purchase.version
+    )
+    opening, opened = open_dispute(item.b, commitment=version.key, blinded=item.blinded, context=bound)
+    fraud = Fraud(
+        delivered=item.delivered,
+        delivery=delivery,
+        opening=opening,
+        opened=opened,
+        index=evidence.witness.leaf,
+        ciphertext=evidence.witness.ciphertext,
+        plaintext_hash=evidence.witness.salted,
+        path=evidence.witness.path,
+    )
+    mined = context.send(context.calls.dispute(asset.order(purchase), fraud))
+    return after(context, purchase.id, mined)
+
+
+def _find(
+    context: Context, asset: AssetState, purchase: PurchaseState, *, progress: Progress | None
+) -> _Evidence:
+    version = asset.versions[purchase.version].commitments
+    item = from_purchase(context, asset, purchase)
+    if item is None:
+        raise UnsafeError(
+            f"this account's seed does not open purchase 0x{purchase.id.hex()}: only its buyer's seed can dispute it"
+        )
+    folder = open_folder(context, version)
+    tags, leaves = read_lists(context, folder, version)
+    threads = context.settings.threads
+    with context.store.open_file(folder.entries[CIPHERTEXT]) as file:
+        reader = Counted(file, "check", version.size, progress)
+        roots = chunk_roots(
+            reader, leaves=leaves, size=version.size, root=version.content_root, threads=threads
+        )
+        file.seek(0)
+        try:
+            for _ in open_stream(
+                Counted(file, "open", version.size, progress),
+                key=item.content_key(version),
+                tags=tags,
+                leaves=leaves,
+                size=version.size,
+                root=version.content_root,
+                roots=roots,
+                threads=threads,
+            ):
+                pass
+        except LeafError as exc:
+            leaf = exc.leaf
+        else:
+            raise RefusedError("every leaf is what was committed: a dispute would fail, so nothing was sent")
+        chunk = leaf // 256
+        file.seek(chunk << 20)
+        ciphertext = file.read(min(1 << 20, version.size - (chunk << 20)))
+    salted = list(split_leaf_list(leaves, size=version.size))[chunk]
+    witness = build_witness(leaf, size=version.size, ciphertext=ciphertext, salted=salted, chunk_roots=roots)
+    return _Evidence(witness=witness, item=item)

@@ -1,0 +1,275 @@
+"""The keys of versions: what a seller derives, what a buyer was given, and the proof that came with it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from steelyard.chain.calls import PROOF
+from steelyard.chain.hexdata import to_hex
+from steelyard.crypto import dleq
+from steelyard.crypto.delivery import (
+    blind,
+    delivery_context,
+    key_commitment,
+    key_context,
+    unwrap,
+)
+from steelyard.crypto.derive import blind_scalar, key_scalar
+from steelyard.crypto.dleq import Proof
+from steelyard.crypto.secret import Secret
+from steelyard.domain.abi import decode, encode, selector
+from steelyard.domain.point import Point
+from steelyard.domain.records import AssetState, PurchaseState, RequestRecord, VersionState
+from steelyard.domain.types import (
+    KEY_REQUEST,
+    ORDER,
+    POINT,
+    PurchaseId,
+    RequestState,
+    State,
+    Version,
+    VersionId,
+)
+from steelyard.errors import ChainError, RefusedError, UnsafeError, VerificationError
+from steelyard.service.context import Context
+from steelyard.service.public import open_folder
+
+_PROOF_SIZE = 7 * 32
+_MAX_COUNTER_SLACK = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """A delivery that the account can open.
+
+    Attributes:
+        delivered: ``D``.
+        b: blinding scalar of the purchase or request.
+        blinded: ``Q``.
+        context: what the proof is bound to, 32 bytes.
+        tx: transaction that delivered it.
+        call: call data up to the proof, as far as it is known beforehand: selector and encoded arguments.
+        purchase: the purchase, if it was one.
+    """
+
+    delivered: Point
+    b: Secret
+    blinded: Point
+    context: bytes
+    tx: bytes
+    call: bytes
+    purchase: PurchaseState | None
+
+    def content_key(self, version: Version) -> Secret:
+        """Return the content key."""
+        return unwrap(self.delivered, b=self.b, commitment=version.key)
+
+
+# -- seller --------------------------------------------------------------------------------------------------------
+
+
+def seller_scalar(context: Context, version: Version) -> Secret:
+    """Return the key scalar of a version, after checking that it is the one on the chain.
+
+    Raises:
+        UnsafeError: the account's seed does not give it: somebody else published the version.
+        NotFoundError: the store does not have the manifest, which holds the salt.
+    """
+    folder = open_folder(context, version)
+    kappa = key_scalar(
+        context.account.seed,
+        salt=folder.manifest.key_salt,
+        chain_id=context.chain_id,
+        registry=context.deployment.assets,
+        asset=version.asset,
+    )
+    if key_commitment(kappa) != version.key:
+        raise UnsafeError(
+            f"this account's seed does not give the key of version 0x{version.id.hex()}: use the seed of who published it"
+        )
+    return kappa
+
+
+# -- buyer ---------------------------------------------------------------------------------------------------------
+
+
+def request_scalar(context: Context, *, licence: PurchaseId, version: VersionId, counter: int) -> Secret:
+    """Return the blinding scalar of the account's key request number ``counter`` for a licence and a version.
+
+    The request's salt is not on the chain, so it is a function of what is: see docs/key-delivery.md.
+    """
+    label = b"steelyard/request-salt/v1"
+    salt = hashlib.sha256(label + licence + version + counter.to_bytes(4, "big")).digest()
+    return blind_scalar(
+        context.account.seed,
+        chain_id=context.chain_id,
+        market=context.deployment.market,
+        buyer=context.account.address,
+        salt=salt,
+    )
+
+
+def find_request_scalar(context: Context, asset: AssetState, record: RequestRecord) -> Secret | None:
+    """Return the blinding scalar of a key request of the account, or None if its seed does not give it."""
+    for counter in range(len(asset.requests) + _MAX_COUNTER_SLACK):
+        b = request_scalar(
+            context, licence=record.request.licence, version=record.request.version, counter=counter
+        )
+        if blind(b) == record.request.key:
+            return b
+    return None
+
+
+def received(context: Context, asset: AssetState, version: VersionState) -> list[Received]:
+    """Return all deliveries of a version's key that the account can open, newest first."""
+    own = context.account.address
+    found = []
+    for purchase in asset.purchases.values():
+        mine = purchase.version == version.id and purchase.buyer == own and purchase.delivered is not None
+        if mine and (item := from_purchase(context, asset, purchase)) is not None:
+            found.append(item)
+    for record in asset.requests.values():
+        asked = record.request
+        if record.state is RequestState.ANSWERED and asked.version == version.id and asked.holder == own:
+            item = _from_request(context, asset, record)
+            if item is not None:
+                found.append(item)
+    return found[::-1]
+
+
+def from_purchase(context: Context, asset: AssetState, purchase: PurchaseState) -> Received | None:
+    """Return the delivery of a purchase of the account, or None if there is none or the seed does not open it."""
+    if purchase.delivered is None:
+        return None
+    b = blind_scalar(
+        context.account.seed,
+        chain_id=context.chain_id,
+        market=context.deployment.market,
+        buyer=purchase.buyer,
+        salt=purchase.salt,
+    )
+    if blind(b) != purchase.key:
+        return None
+    signature = f"deliver({ORDER},{POINT},{PROOF})"
+    arguments = encode((ORDER, POINT), (asset.order(purchase).abi(), purchase.delivered.abi()))
+    return Received(
+        delivered=purchase.delivered,
+        b=b,
+        blinded=purchase.key,
+        context=delivery_context(context.chain_id, market=context.deployment.market, purchase=purchase.id),
+        tx=purchase.delivered_tx,
+        call=selector(signature) + arguments,
+        purchase=purchase,
+    )
+
+
+def _from_request(context: Context, asset: AssetState, record: RequestRecord) -> Received | None:
+    b = find_request_scalar(context, asset, record)
+    if b is None or record.delivered is None:
+        return None
+    return Received(
+        delivered=record.delivered,
+        b=b,
+        blinded=record.request.key,
+        context=key_context(context.chain_id, market=context.deployment.market, request=record.id),
+        tx=record.delivered_tx,
+        call=encode((KEY_REQUEST,), (record.request.abi(),)),
+        purchase=None,
+    )
+
+
+def no_key(context: Context, asset: AssetState, version: VersionState, *, name: str) -> RefusedError:
+    """Return the error that says why the account cannot open a version, and what to do."""
+    own = context.account.address
+    now = context.now()
+    waiting = [
+        item
+        for item in asset.purchases.values()
+        if item.buyer == own and item.version == version.id and item.state is State.PAID
+    ]
+    if waiting:
+        due = waiting[-1].due
+        return RefusedError(
+            f"{name} is paid and not delivered yet: the seller has until {due} (Unix seconds)"
+            + ("; the time has passed, so take a refund" if now > due else "")
+        )
+    for licence in asset.purchases.values():
+        if licence.holder == own and asset.covers(licence, version, at=now):
+            return RefusedError(
+                f"licence 0x{licence.id.hex()} covers {name}, and its key was not delivered to this account: ask for it"
+            )
+    return RefusedError(f"this account has no key of {name}: buy it")
+
+
+# -- the proof -----------------------------------------------------------------------------------------------------
+
+
+def find_proof(context: Context, item: Received) -> Proof | None:
+    """Return the proof of a delivery, from the call data that brought it, or None if the endpoint cannot show it.
+
+    A relay may have made the call from a contract of its own; then the endpoint is asked to trace it.
+    """
+    for data in _inputs(context, item.tx):
+        start = data.find(item.call)
+        while start >= 0:
+            proof = _read_proof(data[start + len(item.call) :], item)
+            if proof is not None:
+                return proof
+            start = data.find(item.call, start + 1)
+    return None
+
+
+def require_delivered(context: Context, item: Received, version: Version) -> Proof | None:
+    """Verify a delivery again, without the contract: ``D`` is ``kappa*Q``. Returns the proof, or None if it was not found.
+
+    Raises:
+        ProofError: the proof is false: the node lies about the chain.
+    """
+    proof = find_proof(context, item)
+    if proof is not None:
+        dleq.verify(proof, public=version.key, base=item.blinded, result=item.delivered, context=item.context)
+    return proof
+
+
+def _read_proof(data: bytes, item: Received) -> Proof | None:
+    """Return the proof that follows, if it fits; of a key request the version, the origin and D come first."""
+    if item.purchase is None:
+        data = data[8 * 32 + 2 * 32 + 2 * 32 :]
+    try:
+        ((a1, a2, s, cy, inverse),) = decode((PROOF,), data[:_PROOF_SIZE])  # type: ignore[misc, str-unpack]
+    except (VerificationError, ValueError):
+        return None
+    assert isinstance(a1, bytes) and isinstance(s, int) and isinstance(inverse, int)
+    assert isinstance(a2, tuple) and isinstance(cy, tuple)
+    return Proof(a1=a1, a2=_point(a2), s=s, cy=_point(cy), inverse=inverse)
+
+
+def _point(value: tuple[Any, ...]) -> Point:
+    return Point(value[0], value[1])
+
+
+def _inputs(context: Context, tx: bytes) -> Iterator[bytes]:
+    """Yield the call data of a transaction, then that of the calls it made."""
+    try:
+        found = context.rpc.call("eth_getTransactionByHash", (to_hex(tx),))
+        if isinstance(found, dict):
+            yield _data(found.get("input"))
+        trace = context.rpc.call("debug_traceTransaction", (to_hex(tx), {"tracer": "callTracer"}))
+    except ChainError:
+        return
+    todo = [trace]
+    while todo:
+        frame = todo.pop()
+        if isinstance(frame, dict):
+            yield _data(frame.get("input"))
+            todo.extend(reversed(frame.get("calls") or []))
+
+
+def _data(value: object) -> bytes:
+    try:
+        return bytes.fromhex(value[2:]) if isinstance(value, str) else b""
+    except ValueError:
+        return b""

@@ -1,0 +1,74 @@
+"""From a configuration to what a market needs: endpoint, deployment record, store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from steelyard.chain.deployment import Deployment
+from steelyard.chain.hexdata import read_quantity
+from steelyard.chain.transport import HttpTransport
+from steelyard.domain.jsontext import parse_json
+from steelyard.errors import ChainError, ConfigError
+from steelyard.storage.base import Store
+
+if TYPE_CHECKING:
+    from steelyard.config import Config
+
+
+def endpoint(config: Config) -> str:
+    """Return the chain's endpoint.
+
+    Raises:
+        ConfigError: none is set.
+    """
+    if config.rpc is None:
+        raise ConfigError("no chain is configured: run `steelyard up`, or set rpc")
+    return config.rpc
+
+
+def open_store(config: Config) -> Store:
+    """Return the store: a Kubo RPC if the setting is a URL, else the embedded one in that folder.
+
+    Raises:
+        ConfigError: the folder is something else.
+        StoreError: it cannot be opened.
+    """
+    if "://" in config.store:
+        from steelyard.storage.kubo import KuboStore
+
+        return KuboStore(config.store)
+    from steelyard.storage.embedded import EmbeddedStore
+
+    return EmbeddedStore(config.store)
+
+
+def find_deployment(config: Config) -> Deployment:
+    """Return the deployment record of the settings, or that of the endpoint's chain below home.
+
+    Raises:
+        ConfigError: there is none, or it is of another chain than the one configured.
+        ChainError: the endpoint did not say which chain it serves.
+    """
+    path = config.deployment
+    if path is None:
+        chain_id = config.chain_id or _ask_chain_id(config)
+        path = config.home / "deployments" / f"{chain_id}.json"
+        if not path.exists():
+            raise ConfigError(
+                f"no market is known on chain {chain_id}: set deployment, or run `steelyard up`"
+            )
+    deployment = Deployment.load(path)
+    if config.chain_id not in (None, deployment.chain_id):
+        raise ConfigError(f"{path} is of chain {deployment.chain_id}, and the settings say {config.chain_id}")
+    return deployment
+
+
+def _ask_chain_id(config: Config) -> int:
+    transport = HttpTransport(endpoint(config), timeout=config.timeout)
+    try:
+        answer = transport.exchange(b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}')
+        return read_quantity(parse_json(answer.body)["result"], "chain id")
+    except (ValueError, KeyError, TypeError) as exc:
+        raise ChainError(f"{transport.name} does not answer as an Ethereum node") from exc
+    finally:
+        transport.close()
