@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
+
 import {ITrail} from "./interfaces/ITrail.sol";
 
 /// @title Trail
@@ -14,7 +16,7 @@ abstract contract Trail is ITrail {
         bytes32 actor = bytes32(uint256(uint160(msg.sender)));
         bytes32 entry =
             keccak256(abi.encodePacked(block.number, block.timestamp, topic0, subject, id, actor, data));
-        head[subject] = keccak256(abi.encodePacked(head[subject], entry));
+        head[subject] = Hashes.efficientKeccak256(head[subject], entry);
         // One log4 of the very bytes that were hashed: `emit` would encode them a second time, and could differ.
         assembly ("memory-safe") {
             log4(add(data, 0x20), mload(data), topic0, subject, id, actor)

@@ -67,8 +67,8 @@ abstract contract KeyRequests is Purchases, IKeyRequests {
         bytes32 versionId = Ids.ofVersion(version);
 
         // Check: asked for, in time, by who still holds a valid licence that covers this version, not proved false.
-        _requireOpen(id);
-        if (block.timestamp > requests[id].due) revert Purchases_TooLate(requests[id].due);
+        Request storage stored = _open(id);
+        if (block.timestamp > stored.due) revert Purchases_TooLate(stored.due);
         if (versionId != request.version) revert Keys_WrongVersion(versionId);
         if (!_holds(request.licence, request.holder)) revert Keys_NotHolder(request.licence, request.holder);
         if (flagged[versionId]) revert Purchases_VersionFlagged(versionId);
@@ -80,11 +80,11 @@ abstract contract KeyRequests is Purchases, IKeyRequests {
         Dleq.verify(_context(KEY, id), version.key, request.key, delivered, proof);
 
         // Effect
-        requests[id].state = RequestState.Answered;
+        stored.state = RequestState.Answered;
         _record(version.asset, KeyDelivered.selector, id, abi.encode(delivered));
 
         // Interaction
-        _pay(_word(msg.sender), NATIVE, requests[id].fee);
+        _pay(_word(msg.sender), NATIVE, stored.fee);
     }
 
     /// @inheritdoc IKeyRequests
@@ -93,23 +93,23 @@ abstract contract KeyRequests is Purchases, IKeyRequests {
         bytes32 id = requestOf(request);
 
         // Check: it can no longer be answered.
-        _requireOpen(id);
+        Request storage stored = _open(id);
         if (
-            block.timestamp <= requests[id].due && _holds(request.licence, request.holder)
+            block.timestamp <= stored.due && _holds(request.licence, request.holder)
                 && !flagged[request.version]
         ) revert Keys_StillOpen(id);
 
         // Effect
-        requests[id].state = RequestState.Returned;
+        stored.state = RequestState.Returned;
         _record(_licences[request.licence].asset, KeyReturned.selector, id, "");
 
         // Interaction
-        _pay(_word(request.holder), NATIVE, requests[id].fee);
+        _pay(_word(request.holder), NATIVE, stored.fee);
     }
 
-    function _requireOpen(bytes32 id) private view {
-        RequestState state = requests[id].state;
-        if (state != RequestState.Open) revert Keys_WrongState(id, uint8(state));
+    function _open(bytes32 id) private view returns (Request storage stored) {
+        stored = requests[id];
+        if (stored.state != RequestState.Open) revert Keys_WrongState(id, uint8(stored.state));
     }
 
     function _holds(uint256 licence, address account) private view returns (bool) {

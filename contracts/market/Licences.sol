@@ -6,6 +6,7 @@ import {ERC721} from "@openzeppelin/contracts/token/ERC721/ERC721.sol";
 import {Trail} from "../Trail.sol";
 import {IAssets} from "../interfaces/IAssets.sol";
 import {ILicences} from "../interfaces/ILicences.sol";
+import {Ids} from "../libraries/Ids.sol";
 
 /// @title Licences
 /// @notice See ILicences. OpenZeppelin's ERC-721 over a record of our own: one word holds what the token and the escrow need.
@@ -49,7 +50,7 @@ abstract contract Licences is Trail, ERC721, ILicences {
         Scope scope = Scope(record.flags >> SCOPE_SHIFT);
         if (scope == Scope.All) return true;
         if (scope == Scope.UntilEnd) return publishedAt <= record.until;
-        return uint256(keccak256(abi.encode(version, origin[0], origin[1]))) == licence;
+        return uint256(Ids.ofPurchase(version, origin[0], origin[1])) == licence;
     }
 
     /// @inheritdoc ILicences

@@ -204,14 +204,14 @@ abstract contract Purchases is Offers, Escrow, IPurchases {
         // Effect
         _takePlace(ids.offer, epoch, order.terms.supply);
         _reserveBond(order.terms.seller, order.terms.bond);
-        _open(record, order, ids);
+        _hold(record, order, ids);
 
         // Interaction
         _take(order.terms.currency, order.terms.price);
         return uint256(ids.purchase);
     }
 
-    function _open(Licence storage record, Order calldata order, Names memory ids) private {
+    function _hold(Licence storage record, Order calldata order, Names memory ids) private {
         uint40 due = uint40(block.timestamp) + order.terms.deliverWithin;
         record.holder = order.buyer;
         record.due = due;
@@ -284,10 +284,7 @@ abstract contract Purchases is Offers, Escrow, IPurchases {
     function _ids(Order calldata order) private view returns (Names memory ids) {
         ids.version = Ids.ofVersion(order.version);
         ids.offer = Ids.ofOffer(order.version.asset, order.terms);
-        bytes32 rest = keccak256(
-            abi.encode(block.chainid, address(this), order.buyer, order.salt, order.key.x, order.key.y)
-        );
-        ids.purchase = keccak256(abi.encode(ids.version, ids.offer, rest));
+        ids.purchase = Ids.ofPurchase(ids.version, ids.offer, Ids.ofOrder(order));
     }
 
     function _flags(Terms calldata terms) private pure returns (uint8 flags) {
