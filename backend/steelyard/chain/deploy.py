@@ -12,17 +12,17 @@ from typing import Protocol
 
 from steelyard.chain.artifacts import CONTRACTS, artifact
 from steelyard.chain.calls import Call, call_data
-from steelyard.chain.decoder import Decoder
 from steelyard.chain.deployment import Deployed, Deployment
-from steelyard.chain.events import Listed
 from steelyard.chain.hexdata import checksum_address
 from steelyard.chain.rpc import BlockId, Rpc
 from steelyard.chain.views import Views
-from steelyard.chain.wire import Receipt
-from steelyard.domain.abi import Value, encode
+from steelyard.chain.wire import Log, Receipt
+from steelyard.domain.abi import Value, decode, encode, topic
 from steelyard.domain.hash import keccak256
 from steelyard.domain.types import Address, account_word, checked_amount
 from steelyard.errors import ChainError, VerificationError
+
+_LISTED = topic("Listed(bytes32,bytes32,address,uint256,bytes32)")
 
 
 class Deployer(Protocol):
@@ -187,14 +187,13 @@ def verify(
     # Check 2
     listings = _listings(rpc, deployment, height)
     listed = views.listed()
-    if listed[:3] != deployment.listed or tuple(Address(item.id[12:]) for item in listings) != listed:
+    if listed[:3] != deployment.listed or tuple(Address(log.topics[2][12:]) for log in listings) != listed:
         raise VerificationError(
             "the directory does not list treasury, assets and market first, or logged another list"
         )
-    for place, item in enumerate(listings):
-        if item.index != place or item.code_hash != keccak256(
-            rpc.get_code(Address(item.id[12:]), block=height)
-        ):
+    for place, (log, item) in enumerate(zip(listings, listed, strict=True)):
+        code_hash = keccak256(rpc.get_code(item, block=height))
+        if decode(("uint256", "bytes32"), log.data) != (place, code_hash):
             raise VerificationError(f"entry {place} of the directory was recorded with another place or code")
     # Check 3
     subject = account_word(deployment.directory)
@@ -209,20 +208,18 @@ def verify(
         raise VerificationError(f"the curator of the directory is {shown}, or is about to change")
 
 
-def fold_head(rpc: Rpc, events: list[Listed]) -> bytes:
-    """Return the head that a trail of these entries has; docs/trail.md."""
+def fold_head(rpc: Rpc, logs: list[Log]) -> bytes:
+    """Return the head that a trail of these logs has; docs/trail.md."""
     head = bytes(32)
     times: dict[int, int] = {}
-    for event in events:
-        number = event.block_number
+    for log in logs:
+        number = log.block_number
         if number not in times:
             times[number] = rpc.get_block(number).timestamp
         place = number.to_bytes(32, "big") + times[number].to_bytes(32, "big")
-        entry = keccak256(place + b"".join(event.log.topics) + event.log.data)
-        head = keccak256(head + entry)
+        head = keccak256(head + keccak256(place + b"".join(log.topics) + log.data))
     return head
 
 
-def _listings(rpc: Rpc, deployment: Deployment, height: int) -> list[Listed]:
-    logs = rpc.get_logs([deployment.directory], first=deployment.start_block, last=height)
-    return [event for event in Decoder(deployment).decode_all(logs) if isinstance(event, Listed)]
+def _listings(rpc: Rpc, deployment: Deployment, height: int) -> list[Log]:
+    return rpc.get_logs([deployment.directory], [_LISTED], first=deployment.start_block, last=height)

@@ -192,7 +192,7 @@ def open_chunk(
     if len(tag) != TAG_SIZE or len(salted) != HASH_SIZE * -(-len(ciphertext) // LEAF_SIZE):
         raise SealError(f"chunk {index}: the tag or the leaf list has the wrong length")
     plaintext, tag_matches = _decrypt(index, ciphertext, tag, key, last)
-    found, hashes = _leaves(index, plaintext, ciphertext, key)
+    found, hashes = _leaves(index, plaintext, memoryview(ciphertext), key)
     if b"".join(found) == salted:
         actual = merkle.complete_root(hashes)
         wrong = None

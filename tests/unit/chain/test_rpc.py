@@ -328,7 +328,7 @@ def test_topics_and_addresses_reach_the_endpoint() -> None:
 
 def test_reading_imports_neither_web3_nor_eth_abi() -> None:
     code = (
-        "import sys, steelyard.chain.rpc, steelyard.chain.views, steelyard.chain.events, steelyard.chain.sender;"
+        "import sys, steelyard.chain.rpc, steelyard.chain.views, steelyard.chain.sender;"
         "print([name for name in ('web3', 'eth_abi', 'eth_account', 'httpx2') if name in sys.modules])"
     )
     folder = str(Path(steelyard.__file__).parent.parent)
