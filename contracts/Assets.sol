@@ -72,7 +72,7 @@ contract Assets is Trail, IAssets, ERC721, IERC2981 {
     }
 
     /// @inheritdoc IAssets
-    function info(bytes32 asset)
+    function assetInfo(bytes32 asset)
         external
         view
         returns (address creator, Kind kind, uint16 royalty, uint32 epoch, uint32 versions)

@@ -58,7 +58,7 @@ contract Treasury is Trail, ITreasury, ReentrancyGuardTransient {
         }
 
         // Effect
-        _credit(to, _word(msg.sender), currency, amount);
+        _credit(to, 0, currency, amount);
     }
 
     /// @inheritdoc ITreasury
@@ -69,7 +69,7 @@ contract Treasury is Trail, ITreasury, ReentrancyGuardTransient {
         _requireMoved(currency, IERC20(currency).balanceOf(address(this)), before, amount);
 
         // Effect
-        _credit(to, _word(msg.sender), currency, amount);
+        _credit(to, 0, currency, amount);
     }
 
     /// @inheritdoc ITreasury

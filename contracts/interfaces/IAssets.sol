@@ -193,7 +193,7 @@ interface IAssets {
     /// @return royalty Basis points, for ERC-2981.
     /// @return epoch How often it has been transferred.
     /// @return versions How many versions it has.
-    function info(bytes32 asset)
+    function assetInfo(bytes32 asset)
         external
         view
         returns (address creator, Kind kind, uint16 royalty, uint32 epoch, uint32 versions);
@@ -231,7 +231,7 @@ interface IAssets {
     /// @return id Its id.
     function publish(Version calldata version, KeyProof calldata proof) external returns (bytes32 id);
 
-    /// @notice Lends or takes back a role. Only the owner.
+    /// @notice Lends or takes back a role. Only the owner. Offers that a seller made before stay open until somebody closes them.
     /// @param asset The asset.
     /// @param account Who is to hold it.
     /// @param role Which role.

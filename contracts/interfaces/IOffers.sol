@@ -33,7 +33,7 @@ interface IOffers {
         uint32 period;
         // Unix seconds: no renewal beyond; rentals only, 0 for none
         uint40 renewUntil;
-        // how many licences may be out at once in all; 0 for no limit
+        // how many licences may be sold in all, a refund returning its place; 0 for no limit
         uint32 supply;
         // seconds from payment in which the key must be delivered
         uint32 deliverWithin;

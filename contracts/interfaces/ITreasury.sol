@@ -23,7 +23,7 @@ interface ITreasury {
 
     /// @notice A payee received money. For a node: a trail event, and income.
     /// @param payee Account or node.
-    /// @param source Account or node that it came from, or the caller who paid in.
+    /// @param source Account or node whose balance or income it was; zero if it was paid in from outside, by the actor.
     /// @param actor Who called.
     /// @param currency ERC-20, or zero for the native coin.
     /// @param amount Smallest units.

@@ -60,7 +60,7 @@ class TestRegister:
                 commitments=draft.version.abi(),
             ),
         ]
-        assert read(assets, "info", asset) == (address(seller), 1, 1_000, 0, 1)
+        assert read(assets, "assetInfo", asset) == (address(seller), 1, 1_000, 0, 1)
         assert read(assets, "release", draft.id) == (now(), 1)
         assert read(assets, "saleState", asset, draft.id) == (0, now())
         assert read(assets, "keyUsed", draft.version.key.x) is True
@@ -155,7 +155,7 @@ class TestPublish:
             ),
             event("MetadataUpdate", _tokenId=number(asset)),
         ]
-        assert read(assets, "info", asset)[4] == 2
+        assert read(assets, "assetInfo", asset)[4] == 2
         assert read(assets, "release", second.id) == (now(), 2)
         assert read(assets, "release", sealed.id) == (now() - DAY, 1)
         assert read(assets, "keyUsed", second.version.key.x)
@@ -336,8 +336,8 @@ class TestToken:
             ),
         ]
         assert read(assets, "ownerOf", number(asset)) == address(stranger)
-        assert read(assets, "info", asset)[3] == 1
-        assert read(assets, "info", asset)[0] == address(seller)
+        assert read(assets, "assetInfo", asset)[3] == 1
+        assert read(assets, "assetInfo", asset)[0] == address(seller)
         for account in (seller, agent):
             for role in Role:
                 assert not read(assets, "may", asset, account, role)
@@ -353,7 +353,7 @@ class TestToken:
         order = shop.order(sealed, shop.offer(sealed))
         assets.transferFrom(seller, stranger, number(asset), {"from": seller})
         assets.transferFrom(stranger, seller, number(asset), {"from": stranger})
-        assert read(assets, "info", asset)[3] == 2
+        assert read(assets, "assetInfo", asset)[3] == 2
         assert not read(assets, "may", asset, agent, Role.SELLER)
         rejects("Offers_NotOpen", order.offer)(
             market.buy, order.abi(), [], sender=shop.roles.buyer, value=order.terms.price
@@ -427,9 +427,9 @@ class TestToken:
         assert read(assets, "royaltyInfo", number(asset), 39) == (address(seller), 1)
         assert read(assets, "royaltyInfo", number(asset), 0) == (address(seller), 0)
 
-    @pytest.mark.parametrize("view", ["tokenURI", "royaltyInfo", "info"])
+    @pytest.mark.parametrize("view", ["tokenURI", "royaltyInfo", "assetInfo"])
     def test_views_reject_what_does_not_exist(self, assets, seller, view):
-        arguments = {"tokenURI": (5,), "royaltyInfo": (5, 1), "info": (bytes(31) + b"\5",)}[view]
+        arguments = {"tokenURI": (5,), "royaltyInfo": (5, 1), "assetInfo": (bytes(31) + b"\5",)}[view]
         found = outcome(Method(assets, view), *arguments, sender=seller)
         assert found == ("Assets_NoAsset", (bytes(31) + b"\5",))
 

@@ -49,7 +49,7 @@ def test_settles_at_once_without_a_window(shop, market, treasury, sealed, buyer,
 
     assert [name for name, _ in events(tx)] == ["Transfer", "Delivered", "Received"]
     assert events(tx)[2] == event(
-        "Received", payee=shop.node, source=word(market), actor=market, currency=bytes(20), amount=PRICE
+        "Received", payee=shop.node, source=bytes(32), actor=market, currency=bytes(20), amount=PRICE
     )
     assert shop.licence(order)["state"] == State.SETTLED
     assert one(tx, "Delivered")["settlesAt"] == now()

@@ -41,7 +41,7 @@ def test_false_leaf_wins(shop, market, treasury, buyer, seller, capsys):
 
     tx = market.dispute(order.abi(), shop.fraud(order, false, 0), {"from": buyer})
 
-    paid = {"payee": word(buyer), "source": word(market), "actor": market, "currency": bytes(20)}
+    paid = {"payee": word(buyer), "source": bytes(32), "actor": market, "currency": bytes(20)}
     asset = false.version.asset
     assert events(tx) == [
         event("VersionFlagged", asset=asset, version=false.id, actor=buyer, purchase=shop.id(order), index=0),

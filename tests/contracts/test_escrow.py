@@ -22,7 +22,7 @@ def test_seller_takes_free_bond_back(shop, market, treasury, seller):
         event(
             "Received",
             payee=word(seller),
-            source=word(market),
+            source=bytes(32),
             actor=market,
             currency=bytes(20),
             amount=ETHER,

@@ -126,7 +126,7 @@ class TestDeliverKey:
             event(
                 "Received",
                 payee=word(stranger),
-                source=word(market),
+                source=bytes(32),
                 actor=market,
                 currency=bytes(20),
                 amount=FEE,
@@ -292,7 +292,7 @@ class TestReturnFee:
             event(
                 "Received",
                 payee=word(buyer),
-                source=word(market),
+                source=bytes(32),
                 actor=market,
                 currency=bytes(20),
                 amount=FEE,

@@ -23,7 +23,7 @@ class TestSettle:
             event(
                 "Received",
                 payee=shop.node,
-                source=word(market),
+                source=bytes(32),
                 actor=market,
                 currency=bytes(20),
                 amount=PRICE,
@@ -73,7 +73,7 @@ class TestRefund:
 
         tx = market.refund(order.abi(), {"from": stranger})
 
-        paid = {"payee": word(buyer), "source": word(market), "actor": market, "currency": bytes(20)}
+        paid = {"payee": word(buyer), "source": bytes(32), "actor": market, "currency": bytes(20)}
         assert events(tx) == [
             event(
                 "Refunded",
@@ -163,7 +163,7 @@ class TestRenew:
             event(
                 "Received",
                 payee=shop.node,
-                source=word(market),
+                source=bytes(32),
                 actor=market,
                 currency=bytes(20),
                 amount=PRICE,

@@ -38,7 +38,7 @@ class TestSound:
 
         assert one(tx, "Received") == {
             "payee": shop.node,
-            "source": bytes(12) + address(market),
+            "source": bytes(32),
             "actor": address(market),
             "currency": address(token),
             "amount": 1_000,

@@ -5,100 +5,36 @@ bytes are sent again. A transaction that is stuck is replaced under its own nonc
 is mined, the call is made once. An operation gets a second nonce only if the first is spent for good without it (it reverted, or
 another transaction took the nonce) and somebody asks for that by :meth:`Outbox.retry`.
 
-One process at a time: a lock beside the file. The account must send nothing outside the outbox while it is in use.
+Nothing is taken up after a crash by itself. What was signed before may have become unsafe meanwhile: a deadline came close, or the
+payment was re-organised away, and then sending would give a key away for nothing. So for each open operation somebody decides:
+
+- :meth:`Outbox.push` goes on with one that may be sent now;
+- :meth:`Outbox.hold` is for one that may not. If it was sent once, what it reveals is out and it is pushed on: that is the only way
+  to the money. If it never was, its nonce goes to an empty transaction of the account to itself, and the secret stays here.
+
+One process at a time: a lock beside the file. The account should send nothing outside the outbox while it is in use; a nonce that it
+takes away costs the operation a new one.
 """
 
 from __future__ import annotations
 
-import enum
-import fcntl
-import os
-import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 from steelyard.chain.calls import Call
 from steelyard.chain.hexdata import to_hex
+from steelyard.chain.outbox_file import Entry, OutboxFile, OutboxState
 from steelyard.chain.refusals import NonceUsedError
 from steelyard.chain.sender import Sender
 from steelyard.chain.transaction import Fees, Signed
 from steelyard.chain.wire import Receipt
-from steelyard.domain.types import Address
-from steelyard.errors import (
-    ConfigError,
-    InputError,
-    NotFoundError,
-    PendingError,
-    RefusedError,
-    RevertError,
-    UnsafeError,
-)
+from steelyard.errors import NotFoundError, PendingError, RefusedError, RevertError
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS operations (
-    name TEXT PRIMARY KEY,
-    target BLOB,
-    data BLOB NOT NULL,
-    value TEXT NOT NULL,
-    label TEXT NOT NULL,
-    state TEXT NOT NULL,
-    nonce INTEGER UNIQUE,
-    mined_in INTEGER,
-    tx_hash BLOB,
-    settled INTEGER NOT NULL DEFAULT 1,
-    note TEXT NOT NULL DEFAULT ''
-) STRICT;
-CREATE TABLE IF NOT EXISTS attempts (
-    tx_hash BLOB PRIMARY KEY,
-    name TEXT NOT NULL REFERENCES operations (name),
-    nonce INTEGER NOT NULL,
-    raw BLOB NOT NULL,
-    gas_limit TEXT NOT NULL,
-    max_fee TEXT NOT NULL,
-    priority TEXT NOT NULL,
-    signed_at REAL NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS operations_by_state ON operations (state);
-CREATE INDEX IF NOT EXISTS attempts_by_name ON attempts (name, nonce);
-"""
-
-
-class OutboxState(enum.StrEnum):
-    """Where an operation stands: written down, signed (and perhaps sent), mined, or failed for good."""
-
-    PLANNED = "planned"
-    SIGNED = "signed"
-    MINED = "mined"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """An operation in the outbox.
-
-    Attributes:
-        name: of the operation.
-        call: what it does.
-        state: where it stands.
-        nonce: of its transaction, or None before it is signed.
-        tx_hash: the transaction that was mined, or None.
-        mined_in: its block, or None.
-        note: why it failed, or what was wrong the last time.
-    """
-
-    name: str
-    call: Call
-    state: OutboxState
-    nonce: int | None
-    tx_hash: bytes | None
-    mined_in: int | None
-    note: str
+OnStep = Callable[[str, str], None]
+"""Called with the name of an operation and the step just taken: ``planned``, ``signed``, ``sent``, ``marked`` (as sent), ``receipt``
+(seen), ``mined`` (noted), ``cancelled``. Whatever it does, even ending the process, is harmless."""
 
 
 class Outbox:
@@ -112,8 +48,10 @@ class Outbox:
         depth: int = 0,
         stuck_after: float = 90.0,
         clock: Callable[[], float] = time.time,
+        on_step: OnStep | None = None,
+        on_mined: Callable[[Entry], None] | None = None,
     ) -> None:
-        """Open or make the file.
+        """Open or make the file; nothing in it is sent.
 
         Args:
             path: SQLite file; its folder exists. Only its owner can read it.
@@ -121,6 +59,8 @@ class Outbox:
             depth: blocks on top of a mined transaction until it is not looked at again, against re-organisations.
             stuck_after: seconds without being mined after which fees are raised.
             clock: Unix seconds, for tests.
+            on_step: told of each durable step.
+            on_mined: told of each operation that was found mined, or reverted.
 
         Raises:
             UnsafeError: another process uses it, it is damaged, or belongs to another account or chain.
@@ -130,23 +70,17 @@ class Outbox:
         self._depth = depth
         self._stuck_after = stuck_after
         self._clock = clock
-        self._lock = threading.RLock()
-        self._guard = _exclude_others(path)
-        try:
-            self._db = _open(path)
-            self._check_owner(path)
-            (highest,) = self._db.execute("SELECT max(nonce) FROM attempts").fetchone()
-        except BaseException:
-            os.close(self._guard)
-            raise
+        self._on_step = on_step
+        self._on_mined = on_mined
+        self._file = OutboxFile(path, owner=sender.rpc.chain_id.to_bytes(32, "big") + sender.address)
+        self._lock = self._file.lock
+        highest = self._file.highest_nonce()
         if highest is not None:
             sender.keep_nonces_from(highest + 1)
 
     def close(self) -> None:
         """Close the file and let another process have it."""
-        with self._lock:
-            self._db.close()
-            os.close(self._guard)
+        self._file.close()
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -164,16 +98,37 @@ class Outbox:
         Raises:
             NotFoundError: there is none of that name.
         """
-        found = self._entries("WHERE name = ?", (name,))
-        if not found:
-            raise NotFoundError(f"the outbox has no operation {name}")
-        return found[0]
+        return self._file.entry(name)
+
+    def find(self, name: str) -> Entry | None:
+        """Return an operation, or None."""
+        try:
+            return self.entry(name)
+        except NotFoundError:
+            return None
 
     def entries(self, state: OutboxState | None = None) -> list[Entry]:
         """Return all operations, or those in one state, in the order of their nonces."""
-        if state is None:
-            return self._entries("", ())
-        return self._entries("WHERE state = ?", (state.value,))
+        return self._file.entries(state)
+
+    def open_entries(self) -> list[Entry]:
+        """Return what is not finished, and what was mined too recently to be beyond a re-organisation."""
+        return self._file.unsettled()
+
+    def attempts(self, entry: Entry) -> list[Signed]:
+        """Return what was signed for an operation under its nonce, oldest first."""
+        return self._file.attempts(entry)
+
+    def was_sent(self, entry: Entry) -> bool:
+        """Whether an operation has left this process, as far as the file or the endpoint knows.
+
+        Raises:
+            ChainError: the endpoint did not say.
+        """
+        attempts = self.attempts(entry)
+        if any(self._file.is_marked(signed) for signed in attempts):
+            return True
+        return any(self._sender.rpc.is_known(signed.tx_hash) for signed in attempts)
 
     # -- sending ---------------------------------------------------------------------------------------------
 
@@ -183,17 +138,9 @@ class Outbox:
         Raises:
             InputError: the name stands for another call.
         """
-        row = (name, call.to, call.data, str(call.value), call.name, OutboxState.PLANNED.value)
-        with self._write() as db:
-            db.execute(
-                "INSERT INTO operations (name, target, data, value, label, state) VALUES (?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (name) DO NOTHING",
-                row,
-            )
-        found = self.entry(name)
-        if (found.call.to, found.call.data, found.call.value) != (call.to, call.data, call.value):
-            raise InputError(f"operation {name} is in the outbox with another call")
-        return found
+        entry = self._file.plan(name, call)
+        self._reached(name, "planned")
+        return entry
 
     def send(self, name: str, call: Call) -> Receipt:
         """See an operation through: once it was mined, this only returns its receipt.
@@ -205,12 +152,12 @@ class Outbox:
         Raises:
             RevertError: it would revert, and nothing was signed: calling again tries again. Or it did revert, for good.
             RefusedError: fees or funds do not allow it now, or it failed for good earlier.
-            PendingError: it is sent and in no block yet; calling again, or :meth:`resume`, goes on.
+            PendingError: it is sent and in no block yet; calling again, or :meth:`push`, goes on.
             ChainError: the endpoint failed.
             InputError: the name stands for another call.
         """
         entry = self.submit(name, call)
-        for signed in self._attempts(entry)[-1:] if entry.state is OutboxState.SIGNED else ():
+        for signed in self.attempts(entry)[-1:] if entry.state is OutboxState.SIGNED else ():
             try:
                 self._sender.wait(signed)
             except NonceUsedError:
@@ -224,7 +171,7 @@ class Outbox:
         Raises:
             RevertError: it would revert; nothing was signed.
             RefusedError: fees or funds do not allow it now.
-            PendingError: it was signed, and no answer says whether it arrived; :meth:`resume` goes on.
+            PendingError: it was signed, and no answer says whether it arrived; :meth:`push` goes on.
             ChainError: the endpoint failed.
             InputError: the name stands for another call.
         """
@@ -232,25 +179,40 @@ class Outbox:
             entry = self.plan(name, call)
             if entry.state is OutboxState.PLANNED:
                 entry = self._sign(entry)
-                self._broadcast(self._attempts(entry)[-1])
+                self._broadcast(name, self.attempts(entry)[-1])
             return entry
 
-    def resume(self) -> list[Entry]:
-        """Take up everything that is not settled: send again, look for receipts, replace what is stuck.
-
-        Call it at the start and then every few seconds. A planned operation that would revert now stays planned, with a note.
-
-        Returns:
-            The operations that it looked at, as they stand now.
+    def push(self, name: str) -> Entry:
+        """Go on with an operation that may be sent: sign and send it, send it again, raise its fees, or find its receipt.
 
         Raises:
-            ChainError: the endpoint failed; what was done until then is kept.
+            RevertError: it would revert; nothing was signed.
+            RefusedError: fees or funds do not allow it now.
+            PendingError: it was signed just now, and no answer says whether it arrived.
+            ChainError: the endpoint failed.
+            NotFoundError: there is none of that name.
         """
-        done = []
         with self._lock:
-            for entry in self._entries("WHERE state IN ('planned', 'signed') OR settled = 0", ()):
-                done.append(self._take_up(entry))
-        return done
+            entry = self.entry(name)
+            if entry.state is OutboxState.PLANNED:
+                return self.submit(name, entry.call)
+            return self._advance(entry)
+
+    def hold(self, name: str) -> Entry | None:
+        """Deal with an operation that may not be sent now; see the module. Returns it, or None if it was only planned.
+
+        Raises:
+            ChainError: the endpoint failed.
+            NotFoundError: there is none of that name.
+        """
+        with self._lock:
+            entry = self.entry(name)
+            if entry.state is OutboxState.PLANNED:
+                self._file.drop(name)
+                return None
+            if entry.state is not OutboxState.SIGNED or self.was_sent(entry):
+                return self._advance(entry)
+            return self._cancel(entry)
 
     def retry(self, name: str) -> Entry:
         """Make a failed operation a planned one again: its nonce is spent without it.
@@ -266,25 +228,10 @@ class Outbox:
             receipt = self._receipt(entry)
             if receipt is not None and receipt.status:
                 raise RefusedError(f"operation {name} was mined after all, in block {receipt.block_number}")
-            with self._write() as db:
-                db.execute(
-                    "UPDATE operations SET state = 'planned', nonce = NULL, tx_hash = NULL, mined_in = NULL,"
-                    " settled = 1, note = '' WHERE name = ?",
-                    (name,),
-                )
+            self._file.renew(name)
             return self.entry(name)
 
     # -- parts -----------------------------------------------------------------------------------------------
-
-    def _take_up(self, entry: Entry) -> Entry:
-        if entry.state is OutboxState.PLANNED:
-            try:
-                entry = self._sign(entry)
-                self._broadcast(self._attempts(entry)[-1])
-            except (RefusedError, PendingError) as exc:
-                self._note(entry.name, str(exc))
-            return self.entry(entry.name)
-        return self._advance(entry)
 
     def _sign(self, entry: Entry) -> Entry:
         """Give a planned operation its nonce: signed and on the disk before anything is sent."""
@@ -293,12 +240,8 @@ class Outbox:
             signed = self._sender.sign(
                 entry.call, nonce=nonce, gas_limit=estimate.gas_limit, fees=estimate.fees
             )
-            with self._write() as db:
-                db.execute(
-                    "UPDATE operations SET state = 'signed', nonce = ?, settled = 0, note = '' WHERE name = ?",
-                    (nonce, entry.name),
-                )
-                self._keep(db, entry.name, signed)
+            self._file.sign(entry.name, signed, at=self._clock())
+        self._reached(entry.name, "signed")
         return self.entry(entry.name)
 
     def _advance(self, entry: Entry) -> Entry:
@@ -308,21 +251,46 @@ class Outbox:
             return self._mined(entry, receipt)
         if entry.state is not OutboxState.SIGNED:
             # A re-organisation took it out of its block.
-            self._set(entry.name, OutboxState.SIGNED, note="its block is gone", settled=False)
-        attempts = self._attempts(entry)
+            self._file.set(entry.name, OutboxState.SIGNED, note="its block is gone", settled=False)
+        attempts = self.attempts(entry)
         try:
-            if self._clock() - self._signed_at(attempts[-1]) > self._stuck_after:
+            if self._clock() - self._file.signed_at(attempts[-1]) > self._stuck_after:
                 attempts = [*attempts, self._replace(entry, attempts[-1])]
-            self._broadcast(attempts[-1])
+            self._broadcast(entry.name, attempts[-1])
         except NonceUsedError as exc:
             # Asked again only now: an attempt may have been mined between the two questions.
             receipt = self._receipt(entry)
             if receipt is not None:
                 return self._mined(entry, receipt)
             if self._sender.rpc.get_nonce(self._sender.address, block="latest") > attempts[-1].nonce:
-                self._set(entry.name, OutboxState.FAILED, note=str(exc), settled=True)
+                self._file.set(entry.name, OutboxState.FAILED, note=str(exc), settled=True)
         except (RefusedError, PendingError) as exc:
-            self._note(entry.name, str(exc))
+            self._file.note(entry.name, str(exc))
+        return self.entry(entry.name)
+
+    def _cancel(self, entry: Entry) -> Entry:
+        """Use up the nonce of a transaction that nobody has seen."""
+        newest = self.attempts(entry)[-1]
+        sender = self._sender
+        try:
+            if sender.rpc.get_nonce(sender.address, block="latest") <= newest.nonce:
+                empty = Call(sender.address, b"", name="cancel")
+                cost = sender.estimate(empty)
+                signed = sender.sign(empty, nonce=newest.nonce, gas_limit=cost.gas_limit, fees=cost.fees)
+                sender.broadcast(signed)
+                self._reached(entry.name, "cancelled")
+                return self.entry(entry.name)
+        except NonceUsedError:
+            pass
+        except (RefusedError, PendingError) as exc:
+            self._file.note(entry.name, str(exc))
+            return self.entry(entry.name)
+        # The nonce is spent. Perhaps an earlier life of this operation was sent after all and is the one that was mined.
+        receipt = self._receipt(entry)
+        if receipt is not None:
+            return self._mined(entry, receipt)
+        note = "held back; its nonce is spent without it"
+        self._file.set(entry.name, OutboxState.FAILED, note=note, settled=True)
         return self.entry(entry.name)
 
     def _replace(self, entry: Entry, old: Signed) -> Signed:
@@ -332,14 +300,17 @@ class Outbox:
         fees = Fees(max_fee=max(raised.max_fee, now.max_fee, priority), priority=priority)
         self._sender.check_fees(fees)
         signed = self._sender.sign(entry.call, nonce=old.nonce, gas_limit=old.gas_limit, fees=fees)
-        with self._write() as db:
-            self._keep(db, entry.name, signed)
+        self._file.keep(entry.name, signed, at=self._clock())
         return signed
 
-    def _broadcast(self, signed: Signed) -> None:
+    def _broadcast(self, name: str, signed: Signed) -> None:
         self._sender.broadcast(signed)
+        self._reached(name, "sent")
+        self._file.mark(signed)
+        self._reached(name, "marked")
 
     def _mined(self, entry: Entry, receipt: Receipt) -> Entry:
+        self._reached(entry.name, "receipt")
         settled = self._depth == 0 or self._sender.rpc.block_number() - receipt.block_number >= self._depth
         state, note = OutboxState.MINED, ""
         if not receipt.status:
@@ -348,8 +319,12 @@ class Outbox:
                 self._sender.finish(entry.call, receipt)
             except RevertError as exc:
                 note = str(exc)
-        self._set(entry.name, state, note=note, settled=settled, receipt=receipt)
-        return self.entry(entry.name)
+        self._file.set(entry.name, state, note=note, settled=settled, receipt=receipt)
+        self._reached(entry.name, "mined")
+        found = self.entry(entry.name)
+        if self._on_mined is not None and found.state is not entry.state:
+            self._on_mined(found)
+        return found
 
     def _outcome(self, entry: Entry) -> Receipt:
         receipt = self._receipt(entry)
@@ -357,144 +332,18 @@ class Outbox:
             return self._sender.finish(entry.call, receipt)
         if entry.state is OutboxState.FAILED:
             raise RefusedError(f"operation {entry.name} failed: {entry.note}")
-        newest = self._attempts(entry)[-1].tx_hash
+        newest = self.attempts(entry)[-1].tx_hash
         raise PendingError(
             f"operation {entry.name} is sent as {to_hex(newest)} and in no block yet", tx_hash=newest
         )
 
     def _receipt(self, entry: Entry) -> Receipt | None:
-        for signed in reversed(self._attempts(entry)):
+        for signed in reversed(self.attempts(entry)):
             receipt = self._sender.rpc.get_receipt(signed.tx_hash)
             if receipt is not None:
                 return receipt
         return None
 
-    # -- the file --------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException as exc:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                if isinstance(exc, sqlite3.Error):
-                    raise UnsafeError(f"the outbox cannot be written ({exc}): nothing was sent") from exc
-                raise
-
-    def _keep(self, db: sqlite3.Connection, name: str, signed: Signed) -> None:
-        fees = signed.fees
-        values = (signed.tx_hash, name, signed.nonce, signed.raw, str(signed.gas_limit))
-        db.execute(
-            "INSERT INTO attempts (tx_hash, name, nonce, raw, gas_limit, max_fee, priority, signed_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (*values, str(fees.max_fee), str(fees.priority), self._clock()),
-        )
-
-    def _set(
-        self, name: str, state: OutboxState, *, note: str, settled: bool, receipt: Receipt | None = None
-    ) -> None:
-        found = (None, None) if receipt is None else (receipt.tx_hash, receipt.block_number)
-        with self._write() as db:
-            db.execute(
-                "UPDATE operations SET state = ?, note = ?, settled = ?, tx_hash = ?, mined_in = ? WHERE name = ?",
-                (state.value, note, int(settled), *found, name),
-            )
-
-    def _note(self, name: str, note: str) -> None:
-        with self._write() as db:
-            db.execute("UPDATE operations SET note = ? WHERE name = ?", (note, name))
-
-    def _entries(self, where: str, values: Sequence[object]) -> list[Entry]:
-        columns = "name, target, data, value, label, state, nonce, tx_hash, mined_in, note"
-        query = f"SELECT {columns} FROM operations {where} ORDER BY nonce IS NULL, nonce, rowid"
-        with self._lock:
-            rows = self._db.execute(query, values).fetchall()
-        return [_entry(row) for row in rows]
-
-    def _attempts(self, entry: Entry) -> list[Signed]:
-        columns = "raw, tx_hash, nonce, max_fee, priority, gas_limit"
-        query = f"SELECT {columns} FROM attempts WHERE name = ? AND nonce IS ? ORDER BY rowid"
-        with self._lock:
-            rows = self._db.execute(query, (entry.name, entry.nonce)).fetchall()
-        return [
-            Signed(
-                raw=raw,
-                tx_hash=tx_hash,
-                nonce=nonce,
-                fees=Fees(max_fee=int(max_fee), priority=int(priority)),
-                gas_limit=int(gas_limit),
-            )
-            for raw, tx_hash, nonce, max_fee, priority, gas_limit in rows
-        ]
-
-    def _signed_at(self, signed: Signed) -> float:
-        with self._lock:
-            row = self._db.execute(
-                "SELECT signed_at FROM attempts WHERE tx_hash = ?", (signed.tx_hash,)
-            ).fetchone()
-        return float(row[0])
-
-    def _check_owner(self, path: Path) -> None:
-        owner = self._sender.rpc.chain_id.to_bytes(32, "big") + self._sender.address
-        with self._write() as db:
-            db.execute("INSERT INTO meta VALUES ('owner', ?) ON CONFLICT DO NOTHING", (owner,))
-        (found,) = self._db.execute("SELECT value FROM meta WHERE name = 'owner'").fetchone()
-        if found != owner:
-            raise UnsafeError(f"the outbox {path} belongs to another account or chain")
-
-
-def _entry(row: tuple[object, ...]) -> Entry:
-    name, target, data, value, label, state, nonce, tx_hash, mined_in, note = row
-    assert isinstance(data, bytes)  # STRICT tables keep the types of their columns
-    to = Address(target) if isinstance(target, bytes) else None
-    return Entry(
-        name=str(name),
-        call=Call(to, data, int(str(value)), str(label)),
-        state=OutboxState(str(state)),
-        nonce=nonce if isinstance(nonce, int) else None,
-        tx_hash=tx_hash if isinstance(tx_hash, bytes) else None,
-        mined_in=mined_in if isinstance(mined_in, int) else None,
-        note=str(note),
-    )
-
-
-def _exclude_others(path: Path) -> int:
-    try:
-        handle = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as exc:
-        raise ConfigError(f"cannot open the outbox {path}: {exc.strerror}") from exc
-    try:
-        # Released by the kernel when the process ends, however it ends.
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise UnsafeError(f"another process uses the outbox {path}") from None
-    return handle
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    except (OSError, sqlite3.Error) as exc:
-        raise ConfigError(f"cannot open the outbox {path}: {exc}") from exc
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        # A transaction that was sent must not be forgotten, not even by a power cut.
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA foreign_keys = ON")
-        (verdict,) = db.execute("PRAGMA quick_check").fetchone()
-        if verdict != "ok":
-            raise UnsafeError(f"the outbox {path} is damaged: {verdict}")
-        db.executescript(_SCHEMA)
-    except sqlite3.DatabaseError as exc:
-        db.close()
-        raise UnsafeError(f"the outbox {path} is damaged: {exc}") from exc
-    except BaseException:
-        db.close()
-        raise
-    return db
+    def _reached(self, name: str, step: str) -> None:
+        if self._on_step is not None:
+            self._on_step(name, step)

@@ -143,7 +143,7 @@ class Views:
     def info(self, asset: AssetId) -> AssetInfo:
         """Return creator, kind, royalty and counters; reverts with ``Assets_NoAsset`` if it does not exist."""
         values = self._ask(
-            "Assets", "info(bytes32)", ("address", "uint8", "uint16", "uint32", "uint32"), asset
+            "Assets", "assetInfo(bytes32)", ("address", "uint8", "uint16", "uint32", "uint32"), asset
         )
         creator, kind, royalty, epoch, versions = values
         return AssetInfo(
