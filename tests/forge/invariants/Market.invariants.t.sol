@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {Assets} from "../../../contracts/Assets.sol";
+import {Market} from "../../../contracts/Market.sol";
+import {Treasury} from "../../../contracts/Treasury.sol";
+import {IAssets} from "../../../contracts/interfaces/IAssets.sol";
+import {IKeyRequests} from "../../../contracts/interfaces/IKeyRequests.sol";
+import {ILicences} from "../../../contracts/interfaces/ILicences.sol";
+import {IOffers} from "../../../contracts/interfaces/IOffers.sol";
+import {ITreasury} from "../../../contracts/interfaces/ITreasury.sol";
+import {Coin} from "../../../contracts/test/Coin.sol";
+import {Handler} from "./handlers/Handler.sol";
+import {Ledger} from "./handlers/Ledger.sol";
+import {Script} from "./handlers/Script.sol";
+
+/// @title The invariants of docs/protocol.md, by their numbers
+/// @dev Six campaigns of 834 runs of 200 actions are a million actions.
+/// forge-config: long.invariant.runs = 834
+contract MarketInvariants is Script {
+    Handler private handler;
+    Market private market;
+    Assets private assets;
+    Treasury private treasury;
+
+    function setUp() external {
+        handler = new Handler();
+        (market, assets, treasury) = (handler.market(), handler.assets(), handler.treasury());
+        targetContract(address(handler));
+        targetSelector(address(handler), _selectors());
+    }
+
+    /// @dev After each run: the run did something, everything open can be ended, and everybody gets out what is his.
+    function afterInvariant() external {
+        assertGt(handler.actions(), 0, "nothing happened");
+        _finish();
+    }
+
+    /// @notice Every outcome is reached: the counters of a fixed run, none of them zero.
+    function test_EveryOutcomeIsReached() external {
+        // Hundreds of actions in one transaction.
+        vm.pauseGasMetering();
+        bytes4[] memory selectors = _selectors();
+        for (uint256 i; i < 6 * ACTIONS; ++i) {
+            uint256 seed = uint256(keccak256(abi.encode("run", i)));
+            (bool success, bytes memory answer) =
+                address(handler).call(abi.encodeWithSelector(selectors[seed % ACTIONS], seed >> 8));
+            if (!success) _bubble(answer);
+            if (i % 16 == 0) this.requireAll();
+        }
+        string[OUTCOMES] memory outcomes = _outcomes();
+        for (uint256 i; i < OUTCOMES; ++i) {
+            assertGt(handler.count(outcomes[i]), 0, outcomes[i]);
+        }
+        this.requireAll();
+        _finish();
+        this.requireAll();
+    }
+
+    function _bubble(bytes memory answer) private pure {
+        assembly ("memory-safe") {
+            revert(add(answer, 32), mload(answer))
+        }
+    }
+
+    // --- campaigns: one for each group, for every campaign costs as much as the other ---------------------
+
+    function invariant_M1_M2_Holdings() external view {
+        Ledger.Bought[] memory boughts = handler.boughts();
+        check_M1_TreasuryHoldsWhatItOwes();
+        check_M2_MarketHoldsWhatIsUndecided(boughts);
+    }
+
+    function invariant_M3_M6_Nodes() external view {
+        check_M3_NodesPayNoMoreThanTheyReceive();
+        check_M6_IncomeAndPaidOnlyRise();
+    }
+
+    function invariant_M4_M5_M7_Payments() external view {
+        Ledger.Bought[] memory boughts = handler.boughts();
+        check_M4_EachPriceEndsOnce(boughts);
+        check_M5_NoBalanceMovesButItsOwn();
+        check_M7_NoRevenueBeforeItsTime(boughts);
+    }
+
+    function invariant_L1_to_L5_Licences() external view {
+        Ledger.Bought[] memory boughts = handler.boughts();
+        check_L1_OneLicenceAfterDelivery(boughts);
+        check_L2_TheEndNeverFalls(boughts);
+        check_L3_AnEndedLicenceStaysEnded(boughts);
+        check_L4_NoMoreThanTheSupply();
+        check_L5_TermsNeverChange(boughts);
+    }
+
+    function invariant_A1_to_A4_Assets() external view {
+        Ledger.Model[] memory models = handler.models();
+        check_A1_CommitmentsNeverChange(models);
+        check_A2_AKeyIsUsedOnce(models);
+        check_A3_ATransferEndsRolesAndOffers();
+        check_A4_AFlagStays(models);
+    }
+
+    function invariant_E1_E3_T1_Escrow() external view {
+        Ledger.Bought[] memory boughts = handler.boughts();
+        Ledger.Model[] memory models = handler.models();
+        check_E1_OnlyTheTransitionsDrawn(boughts);
+        check_E3_OnlyFalseVersionsAreFlagged(models);
+        check_T1_EachHeadIsTheFoldOfItsLogs();
+    }
+
+    // --- money ------------------------------------------------------------------------------------------
+
+    function check_M1_TreasuryHoldsWhatItOwes() private view {
+        for (uint256 c; c < 3; ++c) {
+            address currency = handler.currencies(c);
+            uint256 owed = _accounts(currency) + _nodesHold(currency);
+            uint256 gift = handler.giftTo(address(treasury), currency);
+            assertEq(_holding(address(treasury), currency), owed + gift, "M1");
+        }
+    }
+
+    function _accounts(address currency) private view returns (uint256 sum) {
+        for (uint256 i; i < 6; ++i) {
+            sum += treasury.balance(_word(handler.actors(i)), currency);
+        }
+    }
+
+    function _nodesHold(address currency) private view returns (uint256 sum) {
+        bytes32[] memory nodes = handler.nodes();
+        for (uint256 n; n < nodes.length; ++n) {
+            sum += treasury.balance(nodes[n], currency);
+            uint256 positions = handler.positions(n).length;
+            for (uint256 i; i < positions; ++i) {
+                sum -= treasury.paid(nodes[n], i, currency);
+            }
+        }
+    }
+
+    function check_M2_MarketHoldsWhatIsUndecided(Ledger.Bought[] memory boughts) private view {
+        uint256[3] memory open;
+        address coin = handler.currencies(1);
+        for (uint256 i; i < boughts.length; ++i) {
+            ILicences.State state = market.licenceOf(uint256(boughts[i].id)).state;
+            if (state != ILicences.State.Paid && state != ILicences.State.Delivered) continue;
+            IOffers.Terms memory t = boughts[i].order.terms;
+            open[t.currency == address(0) ? 0 : t.currency == coin ? 1 : 2] += t.price;
+            open[0] += t.bond;
+        }
+        for (uint256 i; i < 6; ++i) {
+            open[0] += market.freeBond(handler.actors(i));
+        }
+        Ledger.Asked[] memory askeds = handler.askeds();
+        for (uint256 i; i < askeds.length; ++i) {
+            (uint128 fee,, IKeyRequests.RequestState state) = market.requests(askeds[i].id);
+            if (state == IKeyRequests.RequestState.Open) open[0] += fee;
+        }
+        for (uint256 c; c < 3; ++c) {
+            address currency = handler.currencies(c);
+            uint256 gift = handler.giftTo(address(market), currency);
+            assertEq(_holding(address(market), currency), open[c] + gift, "M2");
+        }
+    }
+
+    function check_M3_NodesPayNoMoreThanTheyReceive() private view {
+        bytes32[] memory nodes = handler.nodes();
+        for (uint256 k; k < 3 * nodes.length; ++k) {
+            (uint256 n, address currency) = (k / 3, handler.currencies(k % 3));
+            ITreasury.Position[] memory positions = handler.positions(n);
+            uint256 income = treasury.balance(nodes[n], currency);
+            uint256 paid;
+            uint256 due;
+            for (uint256 i; i < positions.length; ++i) {
+                paid += treasury.paid(nodes[n], i, currency);
+                due += income * positions[i].weight / 10_000;
+            }
+            assertLe(paid, due, "M3: paid what is due");
+            assertLe(due, income, "M3: due what came in");
+            assertLt(income, due + positions.length, "M3: dust below the number of positions");
+        }
+    }
+
+    function check_M4_EachPriceEndsOnce(Ledger.Bought[] memory boughts) private view {
+        for (uint256 i; i < boughts.length; ++i) {
+            Ledger.Seen memory s = handler.seen(boughts[i].id);
+            ILicences.State state = market.licenceOf(uint256(boughts[i].id)).state;
+            bool earned = state == ILicences.State.Settled || state == ILicences.State.Revoked;
+            assertEq(s.toNode, earned ? 1 : 0, "M4: to the node");
+            assertEq(s.toPayer, state == ILicences.State.Refunded ? 1 : 0, "M4: to the payer");
+        }
+        // And the money went where the states say.
+        for (uint256 k; k < 18; ++k) {
+            (bytes32 payee, address currency) = (_word(handler.actors(k / 3)), handler.currencies(k % 3));
+            assertEq(handler.fromMarket(payee, currency), handler.earned(payee, currency), "M4: account");
+        }
+    }
+
+    function check_M5_NoBalanceMovesButItsOwn() private view {
+        for (uint256 k; k < 18; ++k) {
+            (bytes32 payee, address currency) = (_word(handler.actors(k / 3)), handler.currencies(k % 3));
+            uint256 balance = treasury.balance(payee, currency);
+            assertEq(balance, handler.balanceOf(payee, currency), "M5");
+            assertEq(balance, handler.loggedOf(payee, currency), "M5: as the logs tell it");
+        }
+        for (uint256 i; i < 6; ++i) {
+            address seller = handler.actors(i);
+            assertEq(market.freeBond(seller), handler.bondOf(seller), "M5: bond");
+        }
+    }
+
+    /// @dev The ledger only ever adds to both, so what equals it never falls.
+    function check_M6_IncomeAndPaidOnlyRise() private view {
+        bytes32[] memory nodes = handler.nodes();
+        for (uint256 k; k < 3 * nodes.length; ++k) {
+            (bytes32 node, address currency) = (nodes[k / 3], handler.currencies(k % 3));
+            assertEq(treasury.balance(node, currency), handler.balanceOf(node, currency), "M6: income");
+            uint256 positions = handler.positions(k / 3).length;
+            for (uint256 i; i < positions; ++i) {
+                assertEq(treasury.paid(node, i, currency), handler.paidTo(node, i, currency), "M6: paid");
+            }
+        }
+    }
+
+    function check_M7_NoRevenueBeforeItsTime(Ledger.Bought[] memory boughts) private view {
+        bytes32[] memory nodes = handler.nodes();
+        uint256[] memory revenue = new uint256[](3 * nodes.length);
+        for (uint256 i; i < boughts.length; ++i) {
+            Ledger.Seen memory s = handler.seen(boughts[i].id);
+            IOffers.Terms memory t = boughts[i].order.terms;
+            if (s.toNode != 0) {
+                assertGt(s.deliveredAt, 0, "M7: delivered");
+                uint256 end = uint256(s.deliveredAt) + t.window;
+                if (t.window == 0) assertEq(s.settledAt, end, "M7: at once");
+                else assertGt(s.settledAt, end, "M7: after the window");
+            }
+            for (uint256 k; k < revenue.length; ++k) {
+                if (nodes[k / 3] != boughts[i].order.version.node) continue;
+                if (handler.currencies(k % 3) != t.currency) continue;
+                revenue[k] += (s.toNode + s.renewals) * uint256(t.price);
+            }
+        }
+        for (uint256 k; k < revenue.length; ++k) {
+            uint256 logged = handler.fromMarket(nodes[k / 3], handler.currencies(k % 3));
+            assertEq(logged, revenue[k], "M7: no other revenue");
+        }
+    }
+
+    // --- licences ---------------------------------------------------------------------------------------
+
+    function check_L1_OneLicenceAfterDelivery(Ledger.Bought[] memory boughts) private view {
+        uint256[6] memory held;
+        for (uint256 i; i < boughts.length; ++i) {
+            Ledger.Seen memory s = handler.seen(boughts[i].id);
+            bool exists = s.minted > s.burned;
+            assertEq(s.minted, s.deliveredAt == 0 ? 0 : 1, "L1: minted once, by the delivery");
+            assertLe(s.burned, s.minted, "L1: burned once");
+            bool gone = s.state == ILicences.State.Refunded || s.state == ILicences.State.Revoked;
+            assertEq(s.burned, gone ? s.minted : 0, "L1: burned by refund or revocation");
+            try market.ownerOf(uint256(boughts[i].id)) returns (address owner) {
+                assertTrue(exists && owner == s.holder, "L1: its holder");
+                for (uint256 a; a < 6; ++a) {
+                    if (handler.actors(a) == owner) ++held[a];
+                }
+            } catch {
+                assertFalse(exists, "L1: no token");
+            }
+        }
+        for (uint256 a; a < 6; ++a) {
+            assertEq(market.balanceOf(handler.actors(a)), held[a], "L1: count");
+        }
+    }
+
+    /// @dev The ledger takes a new end from a renewal alone, and only a later one.
+    function check_L2_TheEndNeverFalls(Ledger.Bought[] memory boughts) private view {
+        for (uint256 i; i < boughts.length; ++i) {
+            ILicences.Licence memory record = market.licenceOf(uint256(boughts[i].id));
+            Ledger.Seen memory s = handler.seen(boughts[i].id);
+            assertEq(record.until, s.until, "L2");
+            IOffers.Terms memory t = boughts[i].order.terms;
+            uint256 end = s.deliveredAt == 0 ? 0 : uint256(s.deliveredAt) + (1 + s.renewals) * t.period;
+            assertEq(s.until, t.period == 0 ? 0 : end, "L2: delivery and renewals alone");
+            if (s.renewals != 0) assertLe(s.until, t.renewUntil, "L2: within the terms");
+        }
+    }
+
+    /// @dev The ledger refuses a renewal after the end; a state that ended has no way back (E1).
+    function check_L3_AnEndedLicenceStaysEnded(Ledger.Bought[] memory boughts) private view {
+        for (uint256 i; i < boughts.length; ++i) {
+            (bytes32 id, uint256 licence) = (boughts[i].id, uint256(boughts[i].id));
+            bool valid = handler.validOf(id);
+            Ledger.Seen memory s = handler.seen(id);
+            assertEq(market.isValid(licence), valid, "L3: valid");
+            assertEq(market.userOf(licence), valid ? s.holder : address(0), "L3: user");
+            uint256 expires =
+                boughts[i].order.terms.kind == IOffers.Kind.Perpetual ? type(uint256).max : s.until;
+            assertEq(market.userExpires(licence), valid ? expires : 0, "L3: expires");
+        }
+    }
+
+    function check_L4_NoMoreThanTheSupply() private view {
+        Ledger.Deal[] memory deals = handler.deals();
+        for (uint256 d; d < deals.length; ++d) {
+            (uint40 openedAt,, uint32 sold,) = market.offers(deals[d].id);
+            assertGt(openedAt, 0, "L4: exists");
+            uint32 supply = deals[d].terms.supply;
+            assertLe(sold, supply, "L4: within the supply");
+            assertEq(sold, supply == 0 ? 0 : handler.outOf(d), "L4: all that are out");
+        }
+    }
+
+    function check_L5_TermsNeverChange(Ledger.Bought[] memory boughts) private view {
+        for (uint256 i; i < boughts.length; ++i) {
+            (bytes32 version, bytes32 offer, bytes32 id) = market.idsOf(boughts[i].order);
+            assertEq(id, boughts[i].id, "L5: purchase");
+            assertEq(version, keccak256(abi.encode(boughts[i].order.version)), "L5: version");
+            IOffers.Terms memory t = boughts[i].order.terms;
+            assertEq(offer, keccak256(abi.encode(boughts[i].order.version.asset, t)), "L5: offer");
+            ILicences.Licence memory record = market.licenceOf(uint256(id));
+            uint256 flags = (t.kind == IOffers.Kind.Perpetual ? 1 : 0) + (t.transferable ? 2 : 0)
+                + (t.revocable ? 4 : 0) + 16 * uint256(t.scope);
+            assertEq(record.flags, flags, "L5: flags");
+            assertEq(record.asset, boughts[i].order.version.asset, "L5: asset");
+        }
+    }
+
+    // --- assets -----------------------------------------------------------------------------------------
+
+    function check_A1_CommitmentsNeverChange(Ledger.Model[] memory models) private view {
+        for (uint256 i; i < models.length; ++i) {
+            assertEq(assets.versionOf(models[i].version), models[i].id, "A1: id");
+            (uint40 time, uint32 number) = assets.release(models[i].id);
+            (uint40 expectedTime, uint32 expectedNumber) = handler.published(models[i].id);
+            assertEq(time, expectedTime, "A1: time");
+            assertEq(number, expectedNumber, "A1: number");
+        }
+    }
+
+    function check_A2_AKeyIsUsedOnce(Ledger.Model[] memory models) private view {
+        for (uint256 i; i < models.length; ++i) {
+            uint256 x = models[i].version.key.x;
+            assertTrue(assets.keyUsed(x), "A2: used");
+            for (uint256 j; j < i; ++j) {
+                assertNotEq(models[j].version.key.x, x, "A2: once");
+            }
+        }
+    }
+
+    function check_A3_ATransferEndsRolesAndOffers() private view {
+        Ledger.Holding[] memory holdings = handler.holdings();
+        for (uint256 h; h < holdings.length; ++h) {
+            (,,, uint32 epoch, uint32 versions) = assets.assetInfo(holdings[h].id);
+            assertEq(epoch, holdings[h].epoch, "A3: epoch");
+            assertEq(versions, holdings[h].versions, "A1: versions");
+            assertEq(assets.ownerOf(uint256(holdings[h].id)), holdings[h].owner, "A3: owner");
+            for (uint256 k; k < 12; ++k) {
+                address account = handler.actors(k / 2);
+                uint256 bits = handler.rolesOf(holdings[h].id, epoch, account);
+                bool may = account == holdings[h].owner || bits & (1 << (k % 2)) != 0;
+                assertEq(assets.may(holdings[h].id, account, IAssets.Role(k % 2)), may, "A3: role");
+            }
+        }
+        Ledger.Deal[] memory deals = handler.deals();
+        for (uint256 d; d < deals.length; ++d) {
+            (, uint32 epoch,, bool closed) = market.offers(deals[d].id);
+            assertEq(epoch, deals[d].epoch, "A3: epoch of the offer");
+            assertEq(closed, deals[d].closed, "A3: closed");
+        }
+    }
+
+    /// @dev The ledger never unflags.
+    function check_A4_AFlagStays(Ledger.Model[] memory models) private view {
+        for (uint256 i; i < models.length; ++i) {
+            assertEq(market.flagged(models[i].id), handler.flagSeen(models[i].id), "A4");
+        }
+    }
+
+    // --- escrow and trail -------------------------------------------------------------------------------
+
+    /// @dev The ledger's states follow the logs, and it refuses a step that is not drawn.
+    function check_E1_OnlyTheTransitionsDrawn(Ledger.Bought[] memory boughts) private view {
+        for (uint256 i; i < boughts.length; ++i) {
+            ILicences.Licence memory record = market.licenceOf(uint256(boughts[i].id));
+            Ledger.Seen memory s = handler.seen(boughts[i].id);
+            assertEq(uint256(record.state), uint256(s.state), "E1: state");
+            assertEq(record.holder, s.holder, "E1: holder");
+            assertEq(record.due, s.due, "E1: due");
+        }
+        Ledger.Asked[] memory askeds = handler.askeds();
+        for (uint256 i; i < askeds.length; ++i) {
+            (uint128 fee, uint40 due, IKeyRequests.RequestState state) = market.requests(askeds[i].id);
+            assertEq(uint256(state), uint256(askeds[i].state), "E1: request");
+            assertEq(fee, askeds[i].fee, "E1: fee");
+            assertEq(due, askeds[i].due, "E1: request due");
+        }
+    }
+
+    /// @dev That a false leaf wins and a true one does not is asserted by `dispute` and `disputeHonest`.
+    function check_E3_OnlyFalseVersionsAreFlagged(Ledger.Model[] memory models) private view {
+        for (uint256 i; i < models.length; ++i) {
+            if (models[i].honest) assertFalse(market.flagged(models[i].id), "E3");
+        }
+    }
+
+    function check_T1_EachHeadIsTheFoldOfItsLogs() private view {
+        bytes32[] memory subjects = handler.subjects();
+        for (uint256 i; i < subjects.length; ++i) {
+            bytes32 s = subjects[i];
+            assertEq(assets.head(s), handler.headOf(address(assets), s), "T1: assets");
+            assertEq(market.head(s), handler.headOf(address(market), s), "T1: market");
+            assertEq(treasury.head(s), handler.headOf(address(treasury), s), "T1: treasury");
+        }
+    }
+
+    /// @notice All of the above. External, so that what it reads does not pile up in memory.
+    function requireAll() external view {
+        Ledger.Bought[] memory boughts = handler.boughts();
+        Ledger.Model[] memory models = handler.models();
+        check_M1_TreasuryHoldsWhatItOwes();
+        check_M2_MarketHoldsWhatIsUndecided(boughts);
+        check_M3_NodesPayNoMoreThanTheyReceive();
+        check_M4_EachPriceEndsOnce(boughts);
+        check_M5_NoBalanceMovesButItsOwn();
+        check_M6_IncomeAndPaidOnlyRise();
+        check_M7_NoRevenueBeforeItsTime(boughts);
+        check_L1_OneLicenceAfterDelivery(boughts);
+        check_L2_TheEndNeverFalls(boughts);
+        check_L3_AnEndedLicenceStaysEnded(boughts);
+        check_L4_NoMoreThanTheSupply();
+        check_L5_TermsNeverChange(boughts);
+        check_A1_CommitmentsNeverChange(models);
+        check_A2_AKeyIsUsedOnce(models);
+        check_A3_ATransferEndsRolesAndOffers();
+        check_A4_AFlagStays(models);
+        check_E1_OnlyTheTransitionsDrawn(boughts);
+        check_E3_OnlyFalseVersionsAreFlagged(models);
+        check_T1_EachHeadIsTheFoldOfItsLogs();
+    }
+
+    /// @dev Nothing is left in the market but gifts, and in the treasury but gifts and dust.
+    function _finish() private {
+        handler.finish();
+        for (uint256 c; c < 3; ++c) {
+            address currency = handler.currencies(c);
+            uint256 gift = handler.giftTo(address(market), currency);
+            assertEq(_holding(address(market), currency), gift, "the market is empty");
+            gift = handler.giftTo(address(treasury), currency);
+            assertEq(_accounts(currency), 0, "all is withdrawn");
+            assertEq(_holding(address(treasury), currency), gift + _nodesHold(currency), "dust is left");
+            // 12 positions in all nodes.
+            assertLt(_nodesHold(currency), 12, "M3: no more than dust");
+        }
+        Ledger.Bought[] memory boughts = handler.boughts();
+        for (uint256 i; i < boughts.length; ++i) {
+            ILicences.State state = market.licenceOf(uint256(boughts[i].id)).state;
+            assertGe(uint256(state), uint256(ILicences.State.Settled), "E1: all purchases end");
+        }
+    }
+
+    function _holding(address account, address currency) private view returns (uint256) {
+        return currency == address(0) ? account.balance : Coin(currency).balanceOf(account);
+    }
+
+    function _word(address account) private pure returns (bytes32) {
+        return bytes32(uint256(uint160(account)));
+    }
+}
