@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/build/bin:$(PATH)
 SUITE ?=
 ARGS ?=
 
-.PHONY: help setup setup-demo demo test check format bench fuzz audit abi lock brownie clean distclean
+.PHONY: help setup setup-demo demo test check format bench fuzz audit abi lock brownie kill clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,9 @@ abi: setup ## compile the contracts and write the ABIs and bytecode of the Pytho
 lock: ## resolve the lock files anew; UPGRADE=1 for the newest versions allowed
 	@$(SETUP) lock
 	@tools/python tools/lock.py
+
+kill: setup ## kill the seller's service some 220 times and count what it lost, sent twice or gave away
+	@PYTHONPATH=backend:. $(PY) -m tests.e2e.kill.campaign $(ARGS)
 
 brownie: setup ## run brownie: make brownie ARGS="run deploy"
 	@tools/brownie $(ARGS)

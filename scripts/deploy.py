@@ -18,7 +18,7 @@ from typing import Any
 
 from brownie import accounts, network, web3
 from steelyard.chain.calls import Call
-from steelyard.chain.deploy import deploy
+from steelyard.chain.deploy import DISPUTE_GAS, deploy
 from steelyard.chain.deployment import Deployment
 from steelyard.chain.hexdata import checksum_address, parse_address, to_hex
 from steelyard.chain.rpc import Rpc
@@ -28,8 +28,8 @@ from steelyard.errors import ChainError, RevertError
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A dispute takes about 4 million gas; the bond pays for it up to this gas price, 5 gwei.
-MIN_BOND = 4_000_000 * 5 * 10**9
+# The bond pays for a dispute up to a gas price of 5 gwei.
+MIN_BOND = DISPUTE_GAS * 5 * 10**9
 
 
 class BrownieSender:

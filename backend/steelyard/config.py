@@ -1,7 +1,8 @@
 """Settings: where each comes from, and what it is.
 
-Flag > environment (``STEELYARD_*``) > project file (``./steelyard.toml``) > user file > what ``steelyard up`` runs on this
-machine > default. This is the only module that reads the environment. docs/cli.md lists the settings.
+Flag > environment (``STEELYARD_*``) > project file (``./steelyard.toml``) > user file > what ``steelyard up``
+runs on this machine > default. This is the only module that reads the environment. docs/cli.md lists the
+settings.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from types import MappingProxyType
 from typing import Final, cast
 from urllib.parse import urlsplit
 
-from steelyard.errors import ConfigError
+from steelyard.domain.money import format_native, parse_native
+from steelyard.errors import AmountError, ConfigError
 
 PREFIX: Final = "STEELYARD_"
 PROJECT_FILE: Final = "steelyard.toml"
 LOCAL_FILE: Final = "local.json"
 """Below home: what ``steelyard up`` runs, written by it."""
 FINALIZED: Final = "finalized"
+LEAST_MAX_FEE: Final = 10**8
+"""Wei per gas. A sender adds up to 2^24 wei at random to what it offers."""
 _MAX_FILE: Final = 1 << 20
 _TRUE: Final = frozenset(("1", "true", "yes", "on"))
 _FALSE: Final = frozenset(("", "0", "false", "no", "off"))
@@ -33,7 +37,8 @@ class Config:
 
     Attributes:
         home: folder of keystores, deployment records, the embedded store and the state of ``steelyard up``.
-        rpc: JSON-RPC endpoint of the chain, http or https; may hold credentials, so print `shown`. None: not known yet.
+        rpc: JSON-RPC endpoint of the chain, http or https; may hold credentials, so print `shown`. None: not
+            known yet.
         chain_id: EIP-155 id that the endpoint must serve. None: any.
         deployment: deployment record. None: the one of the chain, below home or shipped with the package.
         store: a folder (embedded store), or the http(s) endpoint of a Kubo RPC.
@@ -41,12 +46,15 @@ class Config:
         password_file: file whose first line is the keystore's password. None: ask on the terminal.
         depth: blocks that a payment must be under before its key is revealed, or ``"finalized"``. None: 1 on
             development chains, ``"finalized"`` elsewhere.
-        reveal_margin: seconds before a deadline in which no key is revealed any more. None: the service's default.
+        reveal_margin: seconds before a deadline in which no key is revealed any more. None: the service's
+            default.
+        max_fee: wei per gas that no transaction exceeds. None: the sender's own limit, 500 gwei.
         anvil: program to run as local chain. None: looked for on PATH and in node_modules.
         timeout: seconds for one answer of the chain.
         debug: show tracebacks.
         aliases: addresses by the name that may stand for them in references; of the user file only.
-        color: colours are wanted where there is a terminal (``NO_COLOR`` is not set, ``TERM`` is not ``dumb``).
+        color: colours are wanted where there is a terminal (``NO_COLOR`` is not set, ``TERM`` is not
+            ``dumb``).
         sources: for each setting, where its value comes from.
     """
 
@@ -59,6 +67,7 @@ class Config:
     password_file: Path | None = None
     depth: int | str | None = None
     reveal_margin: int | None = None
+    max_fee: int | None = None
     anvil: Path | None = None
     timeout: int = 20
     debug: bool = False
@@ -77,10 +86,12 @@ class Setting:
 
     Attributes:
         name: key in files; ``STEELYARD_`` and the name in capitals in the environment.
-        read: from a value of a file, the environment or a flag; gets the folder that relative paths start from.
+        read: from a value of a file, the environment or a flag; gets the folder that relative paths start
+            from.
         what: one line of help.
         in_file: it can stand in a file only.
-        personal: a project file may not set it, because a stranger's checkout could then run a program or read a file.
+        personal: a project file may not set it, because a stranger's checkout could then run a program or
+            read a file.
     """
 
     name: str
@@ -155,6 +166,16 @@ def _depth(value: object, base: Path) -> int | str:
     return FINALIZED if value == FINALIZED else _integer(0, 1 << 20)(value, base)
 
 
+def _fee(value: object, base: Path) -> int:
+    try:
+        fee = parse_native(_text(value, base))
+    except AmountError as exc:
+        raise ConfigError(str(exc)) from exc
+    if fee < LEAST_MAX_FEE:
+        raise ConfigError(f"must be at least {format_native(LEAST_MAX_FEE)}")
+    return fee
+
+
 def _aliases(value: object, base: Path) -> Mapping[str, str]:
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
         raise ConfigError("must be a table of names and addresses")
@@ -179,6 +200,7 @@ SETTINGS: Final = (
     Setting("password_file", _path, "file whose first line is the account's password", personal=True),
     Setting("depth", _depth, "blocks above a payment before its key is revealed, or 'finalized'"),
     Setting("reveal_margin", _integer(0, 1 << 31), "seconds before a deadline in which no key is revealed"),
+    Setting("max_fee", _fee, "most per gas, such as 50gwei; no transaction offers more"),
     Setting("anvil", _path, "program to run as local chain", personal=True),
     Setting("timeout", _integer(1, 3600), "seconds for one answer of the chain"),
     Setting("aliases", _aliases, "table of names for creators' addresses", personal=True, in_file=True),
@@ -199,7 +221,8 @@ def load(
     Args:
         flags: values given by the caller, by name of setting; None stands for not given.
         environ: the environment; that of the process if None.
-        directory: where the project file is looked for and relative paths start; the working directory if None.
+        directory: where the project file is looked for and relative paths start; the working directory if
+            None.
 
     Raises:
         ConfigError: a value or a file is malformed, or a project file sets what only its user may.
@@ -260,6 +283,8 @@ def shown(config: Config, name: str) -> str | int | bool | dict[str, str] | None
         return shown_url(value)
     if isinstance(value, Mapping):
         return dict(value)
+    if name == "max_fee" and isinstance(value, int):
+        return format_native(value)
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 

@@ -1,7 +1,8 @@
 """The client of the market: one object, one method for each thing that a seller, a buyer or an auditor does.
 
-Amounts are whole numbers of the smallest unit (wei), times and periods seconds, ids 32 bytes. A reference (``ref``) is text, see
-:mod:`steelyard.domain.ref`: ``alice/digits``, ``0xabc.../digits@2``, ``eip155:1/0x.../0x...``. Nothing here prints, asks or exits.
+Amounts are whole numbers of the smallest unit (wei), times and periods seconds, ids 32 bytes. A reference
+(``ref``) is text, see :mod:`steelyard.domain.ref`: ``alice/digits``, ``0xabc.../digits@2``,
+``eip155:1/0x.../0x...``. Nothing here prints, asks or exits.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ _WAIT = 600.0
 
 
 class Market(SellerMethods, BookMethods):
-    """One market on one chain, for one account or none. Safe to use from several threads; close it, or use ``with``."""
+    """One market on one chain, for one account or none.
+
+    Safe to use from several threads; close it, or use ``with``.
+    """
 
     def __init__(
         self,
@@ -58,7 +62,8 @@ class Market(SellerMethods, BookMethods):
             deployment: chain id and addresses of the contracts.
             store: where public folders are kept and fetched.
             account: who acts; None for reading only.
-            home: folder of this account's journals; it holds nothing that could not be rebuilt. None for a temporary one.
+            home: folder of this account's journals; it holds nothing that could not be rebuilt. None for a
+                temporary one.
             aliases: names for creators' addresses.
             settings: depth, margins and threads; cautious defaults if None.
         """
@@ -77,29 +82,46 @@ class Market(SellerMethods, BookMethods):
         )
 
     @classmethod
-    def open(cls, config: Config | None = None, *, account: Account | None = None) -> Market:
+    def open(
+        cls,
+        config: Config | None = None,
+        *,
+        account: Account | None = None,
+        aliases: Mapping[str, Address] | None = None,
+    ) -> Market:
         """Return the market of a configuration, or of the one found in the usual places.
 
         Args:
             config: the settings; those of the environment and the files if None.
             account: who acts; None for reading only.
+            aliases: names for creators' addresses; those of the settings if None.
 
         Raises:
             ConfigError: a setting is missing or malformed.
+            InputError: an alias stands for no address.
         """
+        from steelyard.chain.hexdata import parse_address
         from steelyard.config import load
         from steelyard.service.context import Settings
-        from steelyard.service.opening import endpoint, find_deployment, open_store
+        from steelyard.service.opening import endpoint, find_deployment, market_folder, open_store
 
         config = config or load()
         deployment = find_deployment(config)
+        if aliases is None:
+            aliases = {name: parse_address(text) for name, text in config.aliases.items()}
         return cls(
             endpoint(config),
             deployment=deployment,
             store=open_store(config),
             account=account,
-            home=config.home / "markets" / f"{deployment.chain_id}-{deployment.directory.hex()}",
-            settings=Settings(depth=config.depth, margin=config.reveal_margin, timeout=float(config.timeout)),
+            home=market_folder(config, deployment),
+            aliases=aliases,
+            settings=Settings(
+                depth=config.depth,
+                margin=config.reveal_margin,
+                timeout=float(config.timeout),
+                max_fee=config.max_fee,
+            ),
         )
 
     def dry_run(self) -> Market:
@@ -111,7 +133,7 @@ class Market(SellerMethods, BookMethods):
         other._context = self._context.dry_run()
         return other
 
-    # -- buyer -------------------------------------------------------------------------------------------------
+    # -- buyer -----------------------------------------------------------------------------------------------
 
     def list(self, *, query: str = "", kind: Kind | AssetKind | None = None) -> tuple[AssetInfo, ...]:
         """Return the market's assets, oldest first, without manifests; ``query`` is looked for in names and creators."""
@@ -162,8 +184,8 @@ class Market(SellerMethods, BookMethods):
             ref: the asset or version; the newest that can be sold if it names none.
             offer: the offer; the cheapest open one that lets the account in if None.
             rental: True for rentals only, False for perpetual licences only.
-            allow: the offer's allow-list, as the seller gave it, if it has one that names more than this account.
-            allow: the offer's allow-list, as the seller gave it, if it has one that names more than this account.
+            allow: the offer's allow-list, as the seller gave it, if it has one that names more than this
+                account.
             verify: check the public folder too.
         """
         from steelyard.service.purchase import quote
@@ -188,12 +210,15 @@ class Market(SellerMethods, BookMethods):
             offer: the offer; the cheapest open one that lets the account in if None.
             max_price: most that may be paid, smallest units of the offer's currency.
             rental: True for rentals only, False for perpetual licences only, None for either.
-            allow: the offer's allow-list, as the seller gave it, if it has one that names more than this account.
-            wait: whether, or for how many seconds, to wait for the delivery. Not delivered by then is no error.
+            allow: the offer's allow-list, as the seller gave it, if it has one that names more than this
+                account.
+            wait: whether, or for how many seconds, to wait for the delivery. Not delivered by then is no
+                error.
             progress: told how far the check is.
 
         Raises:
-            UnsafeError: the folder is missing or wrong, the version was proved false, or the terms are not safe. Nothing was paid.
+            UnsafeError: the folder is missing or wrong, the version was proved false, or the terms are not
+                safe. Nothing was paid.
             RefusedError: no open offer, above ``max_price``, sold out, or not enough money.
         """
         from steelyard.service.purchase import buy
@@ -266,7 +291,8 @@ class Market(SellerMethods, BookMethods):
 
         Args:
             what: a version, or a purchase.
-            dest: folder to be made; by default one below ``home``. An existing one is only accepted if it holds this version.
+            dest: folder to be made; by default one below ``home``. An existing one is only accepted if it
+                holds this version.
             include: patterns of paths to write; all if empty.
             exclude: patterns of paths to leave out.
             progress: told how far it is.
@@ -341,7 +367,7 @@ class Market(SellerMethods, BookMethods):
 
         return transfer_licence(self._context, licence, to)
 
-    # -- private -----------------------------------------------------------------------------------------------
+    # -- private ---------------------------------------------------------------------------------------------
 
     @property
     def context(self) -> Context:

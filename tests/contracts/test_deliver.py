@@ -12,7 +12,7 @@ from steelyard.domain.types import OfferKind, Scope, State
 from tests.contracts.support.decode import event, events, one, outcome, rejects
 from tests.contracts.support.read import read
 from tests.contracts.support.rpc import coins, now, warp
-from tests.contracts.support.shop import DAY, ETHER, MIN_BOND, PRICE, address, number, proof_abi, word
+from tests.contracts.support.shop import DAY, ETHER, MIN_BOND, PRICE, address, number, proof_abi
 
 
 def test_opens_the_content_window(shop, market, sealed, buyer, seller):

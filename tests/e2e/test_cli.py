@@ -1,7 +1,13 @@
-"""The command line as people use it: processes of its own, a real local chain, a real store."""
+"""The command line as people use it, on a real local chain and a real store.
+
+Most command lines run in this process, as importing web3 costs each that signs 2.6 s. Those that must be processes of their own
+are: the service, what imports are measured of, and one of each kind of outcome.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -16,6 +22,7 @@ from typing import Any
 import pytest
 
 from steelyard.chain.node import find_anvil
+from steelyard.cli.main import run
 from steelyard.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,9 +50,24 @@ class Cli:
     env: dict[str, str]
 
     def __call__(self, *argv: str, account: str = "", code: int = 0) -> Done:
+        """Run in this process, with nobody at the terminal."""
         chosen = ("--account", account) if account else ()
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, contextlib.chdir(self.home):
+            for name in os.environ.keys() - self.env.keys():
+                patch.delenv(name)
+            for name, value in self.env.items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "stdin", io.StringIO())
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                found = int(run([*chosen, *argv]))
+        assert found == code, err.getvalue()
+        return Done(found, out.getvalue(), err.getvalue())
+
+    def process(self, *argv: str, code: int = 0) -> Done:
+        """Run in a process of its own."""
         found = subprocess.run(
-            self.command(*chosen, *argv),
+            self.command(*argv),
             env=self.env,
             cwd=self.home,
             stdin=subprocess.DEVNULL,
@@ -76,12 +98,12 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
         "PYTHONPATH": str(ROOT / "backend"),
         "COLUMNS": "80",
     }
-    run = Cli(home, env)
-    run("up", "--dev")
+    made = Cli(home, env)
+    made.process("up", "--dev")
     try:
-        yield run
+        yield made
     finally:
-        run("down")
+        made.process("down")
 
 
 @pytest.fixture(scope="module")
@@ -106,12 +128,12 @@ def bought(cli: Cli, listed: str) -> str:
     document = cli("buy", listed, "--yes", "--wait", "0", "--json", account="bob").document
     assert document["state"] == "paid"
     assert document["order"]["terms"]["price"] == "50000000000000000"
-    cli("deliver", document["id"], account="alice")
+    cli.process("--account", "alice", "deliver", document["id"])
     return str(document["id"])
 
 
 def test_doctor_finds_nothing_wrong(cli: Cli) -> None:
-    document = cli("doctor", "--json").document
+    document = cli.process("doctor", "--json").document
     assert document["ok"]
     assert {check["name"] for check in document["checks"]} >= {
         "accounts",
@@ -147,7 +169,7 @@ def test_a_buyer_gets_the_same_bytes(cli: Cli, bought: str, model: Path) -> None
 
 
 def test_who_has_not_paid_gets_nothing(cli: Cli, bought: str) -> None:
-    found = cli("pull", "alice/digits", account="carol", code=4)
+    found = cli.process("--account", "carol", "pull", "alice/digits", code=4)
     assert found.out == ""
 
 
@@ -245,9 +267,9 @@ def test_json_and_prose_agree_about_the_market(cli: Cli, listed: str) -> None:
 
 def test_what_was_there_is_there_after_a_restart(cli: Cli, bought: str) -> None:
     before = cli("purchases", "--json", account="bob").document
-    cli("down")
+    cli.process("down")
     assert cli("list", code=2).err.count("steelyard up") == 1
-    cli("up")
+    cli.process("up")
     assert cli("purchases", "--json", account="bob").document == before
 
 

@@ -321,6 +321,17 @@ def test_a_second_service_on_the_same_home_is_refused(shop: Shop, offered: Offer
             run(shop.reopened(), stop=threading.Event(), log=lambda _: None)
 
 
+def test_a_delivery_by_hand_is_refused_while_the_service_runs(shop: Shop, offered: Offered) -> None:
+    with Service(shop.reopened(depth=4)) as service:
+        (bought,) = shop.buy(offered)
+        service.wait("waiting", bought)
+        for deliver in (lambda: shop.seller.deliver(bought), shop.seller.deliver_pending):
+            with pytest.raises(UnsafeError, match="steelyard serve"):
+                deliver()
+    assert shop.sent() == []
+    assert shop.seller.deliver(bought).tx is not None
+
+
 # -- trouble outside -----------------------------------------------------------------------------------------------
 
 

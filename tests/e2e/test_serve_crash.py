@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from steelyard.domain.types import State
-from steelyard.errors import InputError
+from steelyard.errors import InputError, UnsafeError
 from steelyard.service.results import Offered
 from tests.e2e.kill.campaign import campaign, leaks
 from tests.e2e.kill.shop import SEED, Service, Shop, anvil, opened
@@ -95,6 +95,27 @@ def test_what_was_sent_is_pushed_on_within_the_margin(shop: Shop, offered: Offer
     with Service(shop.reopened(margin=2 * DAY)) as service:
         service.wait("delivered", bought)
     assert shop.deliveries()[bought] == 1
+
+
+def test_a_delivery_by_hand_goes_on_with_what_the_service_signed(shop: Shop, offered: Offered) -> None:
+    first, second = shop.buy(offered, 2)
+    before = shop.from_seller()
+    Service.crash(shop.seller, "deliver.signed")
+    assert {item.id for item in shop.reopened().deliver_pending()} == {first, second}
+    assert shop.from_seller() == before + 2 and len(shop.sent()) == 2
+
+
+def test_a_delivery_by_hand_holds_what_the_service_signed_and_may_not_be_sent(shop: Shop) -> None:
+    (bought,) = shop.buy(shop.publish(deliver_within=HOUR))
+    (other,) = shop.buy(shop.publish("other"))
+    Service.crash(shop.seller, "deliver.signed")
+    shop.travel(HOUR - 500)
+    market = shop.reopened(margin=600)
+    with pytest.raises(UnsafeError, match="margin"):
+        market.deliver(bought)
+    # Its nonce is used up, so the next one is not held up by it.
+    assert [item.id for item in market.deliver_pending()] == [other]
+    assert set(shop.deliveries()) == {other}
 
 
 def test_a_delivery_that_was_reorganised_away_is_sent_again_with_the_same_point(

@@ -119,6 +119,20 @@ def test_finalized_depth(folder: Path) -> None:
     assert load(folder, STEELYARD_DEPTH="12").depth == 12
 
 
+def test_limit_of_fees_has_a_unit_and_is_shown_with_it(folder: Path) -> None:
+    assert load(folder).max_fee is None
+    found = load(folder, STEELYARD_MAX_FEE="50gwei")
+    assert found.max_fee == 50 * 10**9
+    assert config.shown(found, "max_fee") == "50 gwei"
+    assert load(folder, STEELYARD_MAX_FEE=str(config.shown(found, "max_fee"))).max_fee == found.max_fee
+
+
+@pytest.mark.parametrize("text", ["50", "0", "1wei", "0.09gwei", "-1gwei", "much"])
+def test_limit_of_fees_without_a_unit_or_too_low_to_send_anything_is_refused(folder: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="max_fee"):
+        load(folder, STEELYARD_MAX_FEE=text)
+
+
 def test_unknown_setting_of_a_file_is_refused(folder: Path) -> None:
     (folder / "user.toml").write_text("rcp = 1")
     with pytest.raises(ConfigError, match="unknown setting 'rcp'"):

@@ -22,6 +22,9 @@ from steelyard.domain.hash import keccak256
 from steelyard.domain.types import Address, account_word, checked_amount
 from steelyard.errors import ChainError, VerificationError
 
+DISPUTE_GAS = 3_000_000
+"""Gas that the least bond pays for at the gas price stated for a chain: a dispute of a whole leaf takes 1.86 million."""
+
 _LISTED = topic("Listed(bytes32,bytes32,address,uint256,bytes32)")
 
 

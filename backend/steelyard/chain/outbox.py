@@ -1,19 +1,22 @@
 """A durable outbox: each business operation is sent by at most one nonce, also over crashes.
 
-An operation has a name, ``deliver:<purchase>``. What is signed for it is on the disk before it is sent; after a crash the very same
-bytes are sent again. A transaction that is stuck is replaced under its own nonce by the same call with higher fees, so whichever
-is mined, the call is made once. An operation gets a second nonce only if the first is spent for good without it (it reverted, or
-another transaction took the nonce) and somebody asks for that by :meth:`Outbox.retry`.
+An operation has a name, ``deliver:<purchase>``. What is signed for it is on the disk before it is sent; after
+a crash the very same bytes are sent again. A transaction that is stuck is replaced under its own nonce by the
+same call with higher fees, so whichever is mined, the call is made once. An operation gets a second nonce
+only if the first is spent for good without it (it reverted, or another transaction took the nonce) and
+somebody asks for that by :meth:`Outbox.retry`.
 
-Nothing is taken up after a crash by itself. What was signed before may have become unsafe meanwhile: a deadline came close, or the
-payment was re-organised away, and then sending would give a key away for nothing. So for each open operation somebody decides:
+Nothing is taken up after a crash by itself. What was signed before may have become unsafe meanwhile: a
+deadline came close, or the payment was re-organised away, and then sending would give a key away for nothing.
+So for each open operation somebody decides:
 
 - :meth:`Outbox.push` goes on with one that may be sent now;
-- :meth:`Outbox.hold` is for one that may not. If it was sent once, what it reveals is out and it is pushed on: that is the only way
-  to the money. If it never was, its nonce goes to an empty transaction of the account to itself, and the secret stays here.
+- :meth:`Outbox.hold` is for one that may not. If it was sent once, what it reveals is out and it is pushed
+  on: that is the only way to the money. If it never was, its nonce goes to an empty transaction of the
+  account to itself, and the secret stays here.
 
-One process at a time: a lock beside the file. The account should send nothing outside the outbox while it is in use; a nonce that it
-takes away costs the operation a new one.
+One process at a time: a lock beside the file. The account should send nothing outside the outbox while it is
+in use; a nonce that it takes away costs the operation a new one.
 """
 
 from __future__ import annotations
@@ -33,8 +36,8 @@ from steelyard.chain.wire import Receipt
 from steelyard.errors import NotFoundError, PendingError, RefusedError, RevertError
 
 OnStep = Callable[[str, str], None]
-"""Called with the name of an operation and the step just taken: ``planned``, ``signed``, ``sent``, ``marked`` (as sent), ``receipt``
-(seen), ``mined`` (noted), ``cancelled``. Whatever it does, even ending the process, is harmless."""
+"""Called with the name of an operation and the step just taken: ``planned``, ``signed``, ``sent``, ``marked`` (as
+sent), ``receipt`` (seen), ``mined`` (noted), ``cancelled``. Whatever it does, even ending the process, is harmless."""
 
 
 class Outbox:
@@ -56,7 +59,8 @@ class Outbox:
         Args:
             path: SQLite file; its folder exists. Only its owner can read it.
             sender: signs and sends; its account must be used by nothing else.
-            depth: blocks on top of a mined transaction until it is not looked at again, against re-organisations.
+            depth: blocks on top of a mined transaction until it is not looked at again, against
+                re-organisations.
             stuck_after: seconds without being mined after which fees are raised.
             clock: Unix seconds, for tests.
             on_step: told of each durable step.
@@ -150,7 +154,8 @@ class Outbox:
             call: what it does; the same every time.
 
         Raises:
-            RevertError: it would revert, and nothing was signed: calling again tries again. Or it did revert, for good.
+            RevertError: it would revert, and nothing was signed: calling again tries again. Or it did revert,
+                for good.
             RefusedError: fees or funds do not allow it now, or it failed for good earlier.
             PendingError: it is sent and in no block yet; calling again, or :meth:`push`, goes on.
             ChainError: the endpoint failed.
@@ -183,7 +188,7 @@ class Outbox:
             return entry
 
     def push(self, name: str) -> Entry:
-        """Go on with an operation that may be sent: sign and send it, send it again, raise its fees, or find its receipt.
+        """Go on with an operation that may be sent: sign, send, send again, raise its fees, or find its receipt.
 
         Raises:
             RevertError: it would revert; nothing was signed.
@@ -199,7 +204,10 @@ class Outbox:
             return self._advance(entry)
 
     def hold(self, name: str) -> Entry | None:
-        """Deal with an operation that may not be sent now; see the module. Returns it, or None if it was only planned.
+        """Deal with an operation that may not be sent now; see the module.
+
+        Returns:
+            The operation, or None if it was only planned.
 
         Raises:
             ChainError: the endpoint failed.
@@ -285,7 +293,8 @@ class Outbox:
         except (RefusedError, PendingError) as exc:
             self._file.note(entry.name, str(exc))
             return self.entry(entry.name)
-        # The nonce is spent. Perhaps an earlier life of this operation was sent after all and is the one that was mined.
+        # The nonce is spent. Perhaps an earlier life of this operation was sent after all and is the one that
+        # was mined.
         receipt = self._receipt(entry)
         if receipt is not None:
             return self._mined(entry, receipt)

@@ -1,4 +1,4 @@
-"""The file of an outbox: operations, what was signed for each, and what was sent. SQLite, one process at a time."""
+"""The file of an outbox: operations, what was signed for each, and what was sent. One process at a time."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class OutboxFile:
             self._db.close()
             os.close(self._guard)
 
-    # -- looking -----------------------------------------------------------------------------------------------
+    # -- looking ---------------------------------------------------------------------------------------------
 
     def entry(self, name: str) -> Entry:
         """Return an operation.
@@ -169,7 +169,7 @@ class OutboxFile:
         """Whether something was marked as sent."""
         return bool(self._read("SELECT 1 FROM sent WHERE tx_hash = ?", (signed.tx_hash,)))
 
-    # -- writing -----------------------------------------------------------------------------------------------
+    # -- writing ---------------------------------------------------------------------------------------------
 
     def plan(self, name: str, call: Call) -> Entry:
         """Write an operation down; does nothing if it is there.
@@ -244,7 +244,7 @@ class OutboxFile:
                 (name,),
             )
 
-    # -- parts -------------------------------------------------------------------------------------------------
+    # -- parts -----------------------------------------------------------------------------------------------
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:

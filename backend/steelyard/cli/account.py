@@ -19,8 +19,9 @@ _NAME = click.argument("name", required=False)
 def account_command() -> None:
     """Create and keep accounts.
 
-    An account is an encrypted key file (Web3 Secret Storage, version 3) below home, which cast, geth and brownie read too. Its
-    name can stand in references. Secrets are never printed, and never given on the command line.
+    An account is an encrypted key file (Web3 Secret Storage, version 3) below home, which cast, geth and
+    brownie read too. Its name can stand in references. Secrets are never printed, and never given on the
+    command line.
     """
 
 
@@ -90,7 +91,8 @@ def import_file(
 def export(session: Session, name: str | None, target: Path, seed: bool) -> None:
     """Write an account's encrypted key file, or its seed.
 
-    The seed is written as 64 hexadecimal digits, not encrypted: who has it can open what the account sells and has bought.
+    The seed is written as 64 hexadecimal digits, not encrypted: who has it can open what the account sells
+    and has bought.
     """
     from steelyard.cli.accounts import write_private
 

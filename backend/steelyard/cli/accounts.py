@@ -21,7 +21,8 @@ from steelyard.errors import InputError, NotFoundError, RefusedError
 if TYPE_CHECKING:
     from steelyard.service.account import Account
 
-# What opens keystores is imported where it is used: reads need only names and addresses, and start faster without.
+# What opens keystores is imported where it is used: reads need only names and addresses, and start faster
+# without.
 _MAX_PASSWORD: Final = 4096
 
 
@@ -33,7 +34,7 @@ class Accounts:
         self._config = config
         self._folder = config.home / "keystores"
 
-    # -- reading -----------------------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
         """Return the names of all accounts, sorted."""
@@ -107,7 +108,7 @@ class Accounts:
             raise InputError(f"{path} names another address than that of its key; it was altered")
         return account
 
-    # -- writing -----------------------------------------------------------------------------------------------
+    # -- writing ---------------------------------------------------------------------------------------------
 
     def add(self, name: str, key: Secret | None = None, *, remember: bool = False) -> Address:
         """Write a keystore; of a fresh key if none is given.
@@ -115,10 +116,12 @@ class Accounts:
         Args:
             name: of the account.
             key: private key.
-            remember: for development chains: make a password, write it beside the keystore, and use a quick key derivation.
+            remember: for development chains: make a password, write it beside the keystore, and use a quick
+                key derivation.
 
         Raises:
-            InputError: there is an account of this name, the key is none, or there is no way to ask for a password.
+            InputError: there is an account of this name, the key is none, or there is no way to ask for a
+                password.
         """
         from steelyard.crypto import keystore
         from steelyard.service.account import Account

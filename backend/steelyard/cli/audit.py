@@ -29,7 +29,8 @@ _MAX_BUNDLE = 1 << 30
 def audit_command() -> None:
     """Show, export and verify a trail.
 
-    A trail is the complete history of an asset and its revenue, checked against the heads that the contracts keep.
+    A trail is the complete history of an asset and its revenue, checked against the heads that the contracts
+    keep.
     """
 
 
@@ -85,8 +86,9 @@ def export(session: Session, ref: str, form: str, output: Path | None) -> None:
 def verify(session: Session, bundle: Path, directory: str | None, block_hash: str | None, show: bool) -> None:
     """Verify a bundle, on a machine without network.
 
-    You bring chain id, Directory and block hash, from somewhere that you trust: by --chain-id, --directory and --block-hash, or by
-    your own deployment record and endpoint. Exit code 5 if an entry is missing, added, altered or re-ordered.
+    You bring chain id, Directory and block hash, from somewhere that you trust: by --chain-id, --directory
+    and --block-hash, or by your own deployment record and endpoint. Exit code 5 if an entry is missing,
+    added, altered or re-ordered.
     """
     from steelyard.audit.history import history
     from steelyard.audit.verify import Anchors
@@ -141,7 +143,7 @@ def shipped_builds() -> Mapping[str, Build]:
 
 def _market(config: Config, directory: str | None) -> tuple[int, Address]:
     from steelyard.chain.hexdata import parse_address
-    from steelyard.cli.opening import find_deployment
+    from steelyard.service.opening import find_deployment
 
     if directory is None:
         deployment = find_deployment(config)

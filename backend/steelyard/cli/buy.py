@@ -45,7 +45,8 @@ def buy_command(
 ) -> None:
     """Buy a licence, and wait for its key.
 
-    Checks the version's public folder first, and pays into escrow: if no key is delivered in time, `refund` returns the money.
+    Checks the version's public folder first, and pays into escrow: if no key is delivered in time, `refund`
+    returns the money.
     """
     _buy(session, ref, offer, max_price, wait, rental=False, dry_run=dry_run, yes=yes)
 
@@ -62,7 +63,8 @@ def rent_command(
 ) -> None:
     """Rent, and wait for the key.
 
-    The rental's clock starts at delivery. Who has the weights can keep them after it ends: only the licence ends.
+    The rental's clock starts at delivery. Who has the weights can keep them after it ends: only the licence
+    ends.
     """
     _buy(session, ref, offer, max_price, wait, rental=True, dry_run=dry_run, yes=yes)
 
@@ -119,8 +121,8 @@ def pull_command(
 ) -> None:
     """Download, decrypt and check a version.
 
-    REF is a reference or a purchase's id; FILENAMES are the only ones to write. The last line on stdout is the path. Files
-    appear complete and checked, or not at all.
+    REF is a reference or a purchase's id; FILENAMES are the only ones to write. The last line on stdout is
+    the path. Files appear complete and checked, or not at all.
     """
     market = session.market
     what: str | Purchase = ref if "/" in ref else find_purchase(session, ref)

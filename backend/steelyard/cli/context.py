@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ class Session:
         self._market: Market | None = None
         self._signing = False
 
-    # -- settings and output -----------------------------------------------------------------------------------
+    # -- settings and output ---------------------------------------------------------------------------------
 
     def take(self, flags: Mapping[str, object]) -> None:
         """Add flags; what was given later on the line wins."""
@@ -74,7 +75,7 @@ class Session:
 
         return Progress(self.out, what)
 
-    # -- market ------------------------------------------------------------------------------------------------
+    # -- market ----------------------------------------------------------------------------------------------
 
     @cached_property
     def accounts(self) -> Accounts:
@@ -100,11 +101,7 @@ class Session:
     def _open(self, *, signing: bool) -> Market:
         if self._market is None or (signing and not self._signing):
             self.close()
-            opener = self._opener
-            if opener is None:
-                from steelyard.cli.opening import open_market
-
-                opener = open_market
+            opener = self._opener or _open_market
             self._market, self._signing = opener(self, signing), signing
         return self._market
 
@@ -114,7 +111,7 @@ class Session:
         if market is not None:
             market.close()
 
-    # -- amounts -----------------------------------------------------------------------------------------------
+    # -- amounts ---------------------------------------------------------------------------------------------
 
     def token(self, currency: bytes) -> tuple[str, int]:
         """Return symbol and decimals of a currency. The symbol is whatever the token says of itself."""
@@ -139,7 +136,7 @@ class Session:
             return f"{amount} units of token {address}"
         return f"{format_token(amount, decimals=decimals, symbol=symbol)} (token {address})"
 
-    # -- sending -----------------------------------------------------------------------------------------------
+    # -- sending ---------------------------------------------------------------------------------------------
 
     def confirm(self, question: str, facts: list[str], *, yes: bool) -> None:
         """Show what is about to be paid, and ask once.
@@ -190,6 +187,16 @@ class Session:
             return estimate
         self.confirm(question, lines, yes=yes)
         return what(market)
+
+
+def _open_market(session: Session, signing: bool) -> Market:
+    """Return the market that the settings name, with the chosen account unlocked if ``signing``."""
+    from steelyard.market import Market
+
+    account = session.accounts.unlock(session.accounts.chosen()) if signing else None
+    if account is not None and session.seed is not None:
+        account = replace(account, seed=session.seed)
+    return Market.open(session.config, account=account, aliases=session.accounts.aliases())
 
 
 def gas_text(sent: Sent | tuple[Sent, ...]) -> str:

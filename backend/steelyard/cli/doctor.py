@@ -46,7 +46,8 @@ class Check:
 def doctor_command(session: Session) -> int:
     """Check everything, and say what to do.
 
-    Settings, endpoint, chain id, contracts, store, clock, and who can read the keystores. Exit code 6 if a check fails.
+    Settings, endpoint, chain id, contracts, store, clock, and who can read the keystores. Exit code 6 if a
+    check fails.
     """
     found = []
     for check in checks(session):
@@ -79,7 +80,7 @@ def checks(session: Session) -> Iterator[Check]:
     yield chain
     if chain.state == "fail":
         return
-    from steelyard.cli.opening import find_deployment
+    from steelyard.service.opening import find_deployment
 
     try:
         deployment = find_deployment(config)
@@ -130,7 +131,7 @@ def _keystores(session: Session) -> Iterator[Check]:
 
 
 def _store(config: Config) -> Check:
-    from steelyard.cli.opening import open_store
+    from steelyard.service.opening import open_store
     from steelyard.storage.embedded import EmbeddedStore
 
     if "://" not in config.store and not Path(config.store).exists():
@@ -148,9 +149,9 @@ def _store(config: Config) -> Check:
 
 
 def _chain(config: Config) -> Check:
-    from steelyard.cli.opening import chain_id_of, endpoint
+    from steelyard.service.opening import ask_chain_id, endpoint
 
-    chain_id, name = chain_id_of(config), settings.shown_url(endpoint(config))
+    chain_id, name = ask_chain_id(config), settings.shown_url(endpoint(config))
     if config.chain_id not in (None, chain_id):
         raise UnavailableError(f"{name} serves chain {chain_id}, and the settings say {config.chain_id}")
     return Check("chain", "ok", f"{chain_id} at {name}")
@@ -160,7 +161,7 @@ def _market(config: Config, deployment: Deployment) -> Check:
     from steelyard.chain import deploy
     from steelyard.chain.hexdata import checksum_address
     from steelyard.chain.rpc import Rpc
-    from steelyard.cli.opening import endpoint
+    from steelyard.service.opening import endpoint
 
     with Rpc(endpoint(config), chain_id=deployment.chain_id, timeout=config.timeout, attempts=1) as rpc:
         deploy.verify(rpc, deployment)
@@ -169,8 +170,8 @@ def _market(config: Config, deployment: Deployment) -> Check:
 
 def _clock(config: Config, deployment: Deployment) -> Check:
     from steelyard.chain.rpc import Rpc
-    from steelyard.cli.opening import endpoint
     from steelyard.cli.units import format_duration
+    from steelyard.service.opening import endpoint
 
     with Rpc(endpoint(config), chain_id=deployment.chain_id, timeout=config.timeout, attempts=1) as rpc:
         ahead = rpc.get_block("latest").timestamp - int(time.time())

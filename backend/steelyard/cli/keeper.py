@@ -1,7 +1,7 @@
 """The process behind ``steelyard up``: keeps the local chain and the store's server until it is told to stop.
 
-It holds a lock for as long as it lives, so that what its file says is believed only while that is true, whatever became of the
-process id since. The chain's state is on the disk every few seconds, and at the end.
+It holds a lock for as long as it lives, so that what its file says is believed only while that is true,
+whatever became of the process id since. The chain's state is on the disk every few seconds, and at the end.
 """
 
 from __future__ import annotations

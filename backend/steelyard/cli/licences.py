@@ -24,7 +24,8 @@ def find_purchase(session: Session, text: str, *, states: Collection[State] = ()
 
     Args:
         session: the run.
-        text: a purchase's id, at least its first 8 digits, or a reference; a reference only if it leaves one purchase.
+        text: a purchase's id, at least its first 8 digits, or a reference; a reference only if it leaves one
+            purchase.
         states: the states that the act asks for, to choose among several of one reference; any if empty.
 
     Raises:

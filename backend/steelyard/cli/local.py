@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 DEV_ACCOUNTS: Final = ("alice", "bob", "carol")
 _FUNDS: Final = 1000 * 10**18
-_DISPUTE_GAS: Final = 3_000_000
 _READY_SECONDS: Final = 40.0
 _STOP_SECONDS: Final = 30.0
 
@@ -54,8 +53,8 @@ def up_command(
 ) -> None:
     """Start a chain, a store and a market here.
 
-    Runs in the background until `down`; what was there before is there again. With --rpc URL it uses that chain instead of anvil, and
-    the account pays for the deployment, if there is none yet.
+    Runs in the background until `down`; what was there before is there again. With --rpc URL it uses that
+    chain instead of anvil, and the account pays for the deployment, if there is none yet.
     """
     from steelyard.cli import keeper
 
@@ -91,8 +90,8 @@ def up_command(
 def down_command(session: Session, purge: bool, dry_run: bool, yes: bool) -> None:
     """Stop what `up` started.
 
-    Chain, store and accounts stay on the disk, and the next `up` goes on with them. --purge removes the local chain's state and the
-    journals of its market; accounts and the store always stay.
+    Chain, store and accounts stay on the disk, and the next `up` goes on with them. --purge removes the local
+    chain's state and the journals of its market; accounts and the store always stay.
     """
     from steelyard.cli import keeper
 
@@ -155,14 +154,15 @@ def status_command(session: Session) -> None:
     session.out.result(document, lines)
 
 
-# -- processes -------------------------------------------------------------------------------------------------
+# -- processes -----------------------------------------------------------------------------------------------
 
 
 def _start(session: Session, config: Config, *, chain: bool, block_time: float | None) -> None:
     from steelyard.chain.node import find_anvil
     from steelyard.cli import keeper
 
-    # Without the current folder on the path, which -m would put first: a checkout must not replace our modules.
+    # Without the current folder on the path, which -m would put first: a checkout must not replace our
+    # modules.
     command = [sys.executable, "-P", "-m", "steelyard.cli.keeper", "--home", str(config.home)]
     if chain:
         command += ["--anvil", str(find_anvil(configured=config.anvil))]
@@ -227,7 +227,7 @@ def _purge(home: Path) -> None:
         shutil.rmtree(state)
 
 
-# -- the market ------------------------------------------------------------------------------------------------
+# -- the market ----------------------------------------------------------------------------------------------
 
 
 def _market(
@@ -237,10 +237,10 @@ def _market(
     from steelyard.chain import deploy
     from steelyard.chain.deployment import Deployment
     from steelyard.chain.rpc import Rpc
-    from steelyard.cli.opening import chain_id_of, record_path
+    from steelyard.service.opening import ask_chain_id, record_path
 
     config = session.config
-    chain_id = chain_id_of(_at(config, url))
+    chain_id = ask_chain_id(_at(config, url))
     if foreign and config.chain_id not in (None, chain_id):
         raise ChainError(
             f"{settings.shown_url(url)} serves chain {chain_id}, and the settings say {config.chain_id}"
@@ -256,7 +256,7 @@ def _market(
                 if foreign or any(rpc.get_code(item.address) for item in deployment.contracts.values()):
                     raise
                 session.out.warn("the local chain has forgotten its market; deploying a new one")
-        bond = min_bond if min_bond is not None else _DISPUTE_GAS * _gas_price(rpc)
+        bond = min_bond if min_bond is not None else deploy.DISPUTE_GAS * _gas_price(rpc)
         key = _payer(session, rpc, bond, foreign=foreign, yes=yes)
         deployment = _deploy(session, rpc, key, bond)
     deployment.save(path)
@@ -295,7 +295,8 @@ def _deploy(session: Session, rpc: Rpc, key: Secret, bond: int) -> Deployment:
     from steelyard.chain.sender import Sender
 
     session.out.say("Deploying ...")
-    sender = Sender(rpc, key.reveal)
+    limit = session.config.max_fee
+    sender = Sender(rpc, key.reveal) if limit is None else Sender(rpc, key.reveal, max_fee=limit)
     return deploy.deploy(
         sender,
         min_bond=bond,
@@ -305,7 +306,7 @@ def _deploy(session: Session, rpc: Rpc, key: Secret, bond: int) -> Deployment:
 
 def _remember(config: Config, url: str, deployment: Deployment) -> None:
     from steelyard.cli.accounts import private_folder, write_private
-    from steelyard.cli.opening import record_path
+    from steelyard.service.opening import record_path
 
     private_folder(config.home)
     record = {"rpc": url, "chain_id": deployment.chain_id}
@@ -319,7 +320,7 @@ def _report(
     session: Session, run: dict[str, object], url: str, deployment: Deployment, made: list[tuple[str, str]]
 ) -> None:
     from steelyard.chain.hexdata import checksum_address
-    from steelyard.cli.opening import record_path
+    from steelyard.service.opening import record_path
 
     record = session.config.deployment or record_path(session.config, deployment.chain_id)
     document = {
@@ -355,7 +356,7 @@ def _explain(session: Session, given: str | None) -> None:
     session.out.say(f"gas  about {deployment_gas():,} if a market is deployed")
 
 
-# -- development chains ----------------------------------------------------------------------------------------
+# -- development chains --------------------------------------------------------------------------------------
 
 
 def _make_accounts(session: Session, url: str, chain_id: int) -> list[tuple[str, str]]:
@@ -415,9 +416,9 @@ def _gas_price(rpc: Rpc) -> int:
 
 def _height(config: Config) -> int:
     from steelyard.chain.rpc import Rpc
-    from steelyard.cli.opening import chain_id_of, endpoint
+    from steelyard.service.opening import ask_chain_id, endpoint
 
-    chain_id = config.chain_id or chain_id_of(config)
+    chain_id = config.chain_id or ask_chain_id(config)
     with Rpc(endpoint(config), chain_id=chain_id, timeout=min(5, config.timeout), attempts=1) as rpc:
         return rpc.block_number()
 

@@ -56,7 +56,8 @@ def info_command(session: Session, ref: str, no_fetch: bool, card: bool) -> None
 def verify_command(session: Session, ref: str) -> None:
     """Check a version's public folder.
 
-    Fetches manifest, ciphertext and leaves, and compares them with what the chain commits to. Needs no key and no account.
+    Fetches manifest, ciphertext and leaves, and compares them with what the chain commits to. Needs no key
+    and no account.
     """
     with session.progress() as progress:
         found = session.reader.verify(ref, progress=progress)

@@ -1,7 +1,7 @@
 """What is printed, and where: results on stdout, talk on stderr.
 
-Names, cards and symbols come from strangers, so control characters never reach the terminal: they could move the cursor over a
-price, or set its title.
+Names, cards and symbols come from strangers, so control characters never reach the terminal: they could move
+the cursor over a price, or set its title.
 """
 
 from __future__ import annotations
@@ -107,8 +107,9 @@ class Output:
 def plain(value: object, *, name: str = "") -> object:
     """Return a value as JSON has it.
 
-    Addresses (20 bytes) with checksum, other bytes as 0x and hexadecimal, amounts and all numbers from 2^53 as decimal text, enumerations
-    as lower-case words, dataclasses as objects of their public fields, paths as text. A Secret is never written.
+    Addresses (20 bytes) with checksum, other bytes as 0x and hexadecimal, amounts and all numbers from 2^53
+    as decimal text, enumerations as lower-case words, dataclasses as objects of their public fields, paths as
+    text. A Secret is never written.
 
     Raises:
         TypeError: it is of no such type.

@@ -46,8 +46,8 @@ def request_key_command(
 ) -> None:
     """Ask for the key of a covered version.
 
-    For a version published later, or the first key after a licence was given to you. LICENCE is an id, its first digits, or a
-    reference. If nobody delivers in time, the fee can be taken back with `refund`.
+    For a version published later, or the first key after a licence was given to you. LICENCE is an id, its
+    first digits, or a reference. If nobody delivers in time, the fee can be taken back with `refund`.
     """
     item = find_purchase(session, licence, states=(State.DELIVERED, State.SETTLED))
     version = int(number) if number is not None and number.isdigit() else number
@@ -69,8 +69,8 @@ def request_key_command(
 def refund_command(session: Session, purchase: str, dry_run: bool, yes: bool) -> None:
     """Take back the money of a failed purchase.
 
-    Of one that was not delivered in time, or not settled when its version was proved false. Also takes back the fee of a key
-    request. The money goes to the payer's balance: see `withdraw`.
+    Of one that was not delivered in time, or not settled when its version was proved false. Also takes back
+    the fee of a key request. The money goes to the payer's balance: see `withdraw`.
     """
     request = _request(session, purchase)
     if request is not None:
@@ -89,7 +89,8 @@ def refund_command(session: Session, purchase: str, dry_run: bool, yes: bool) ->
 def settle_command(session: Session, purchase: str, dry_run: bool, yes: bool) -> None:
     """Turn a price into revenue.
 
-    After the content window of a delivered purchase. Anybody may do it; the price becomes income of the version's node.
+    After the content window of a delivered purchase. Anybody may do it; the price becomes income of the
+    version's node.
     """
     market = session.market
     if "/" in purchase or len(purchase) < 66:
@@ -116,8 +117,8 @@ def settle_command(session: Session, purchase: str, dry_run: bool, yes: bool) ->
 def dispute_command(session: Session, purchase: str, dry_run: bool, yes: bool) -> None:
     """Prove that content is false.
 
-    Looks for a part that does not decrypt to what the seller committed to, and proves it to the contract, in the content window.
-    The version is flagged for ever, and price and bond are yours.
+    Looks for a part that does not decrypt to what the seller committed to, and proves it to the contract, in
+    the content window. The version is flagged for ever, and price and bond are yours.
     """
     item = find_purchase(session, purchase, states=(State.DELIVERED,))
     market = session.market.dry_run() if dry_run else session.market
@@ -179,8 +180,8 @@ def revoke_command(session: Session, licence: str, dry_run: bool, yes: bool) -> 
 def transfer_command(session: Session, what: str, to: str, dry_run: bool, yes: bool) -> None:
     """Give away an asset or a licence.
 
-    WHAT is an asset's reference, or the id of a licence or its first digits; TO an address, an account here, or an alias. An asset
-    takes no income and no key with it, and its roles and open offers end.
+    WHAT is an asset's reference, or the id of a licence or its first digits; TO an address, an account here,
+    or an alias. An asset takes no income and no key with it, and its roles and open offers end.
     """
     address = to_address(session, to)
     if "/" in what:

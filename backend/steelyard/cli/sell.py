@@ -80,8 +80,8 @@ def publish_command(
 ) -> None:
     """Seal and publish a folder.
 
-    Encrypts it, stores it, and registers it. A name that you have published before gets a new version, for which old offers go on.
-    The last line on stdout is the reference.
+    Encrypts it, stores it, and registers it. A name that you have published before gets a new version, for
+    which old offers go on. The last line on stdout is the reference.
     """
     if (name is None) == (target is None):
         raise InputError("say --name NAME for an asset of yours, or --to REF for one that you maintain")
@@ -190,10 +190,12 @@ def serve_command(
 ) -> None:
     """Deliver keys, day and night.
 
-    Waits until a payment is deep enough, and never reveals a key close to its deadline. It may be killed at any time, and goes on
-    where it was. What it does is told on stderr, with --json as JSON lines. Ends on SIGINT or SIGTERM, with exit code 0.
+    Waits until a payment is deep enough, and never reveals a key close to its deadline. It may be killed at
+    any time, and goes on where it was. What it does is told on stderr, with --json as JSON lines. Ends on
+    SIGINT or SIGTERM, with exit code 0.
 
-    The seed of `account export --seed` opens what the seller sells, and cannot spend: a key service needs no other secret of his.
+    The seed of `account export --seed` opens what the seller sells, and cannot spend: a key service needs no
+    other secret of his.
     """
     from steelyard.cli.accounts import read_key
     from steelyard.service import serve

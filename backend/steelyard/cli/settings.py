@@ -49,7 +49,8 @@ def config_command(session: Session, name: str | None) -> None:
 def completions_command(session: Session, shell: str) -> None:
     """Print a shell's completion script.
 
-    For bash: eval "$(steelyard completions bash)" in ~/.bashrc; for fish into ~/.config/fish/completions/steelyard.fish.
+    For bash: eval "$(steelyard completions bash)" in ~/.bashrc; for fish into
+    ~/.config/fish/completions/steelyard.fish.
     """
     from click.shell_completion import get_completion_class
 

@@ -114,7 +114,9 @@ def seal_chunk(index: int, plaintext: bytes, *, key: Secret, last: bool) -> Seal
     )
 
 
-def _leaves(index: int, plaintext: bytes, ciphertext: memoryview, key: Secret) -> tuple[list[bytes], list[bytes]]:
+def _leaves(
+    index: int, plaintext: bytes, ciphertext: memoryview, key: Secret
+) -> tuple[list[bytes], list[bytes]]:
     # The functions of content.py, unrolled: this loop is most of the time of a publish.
     clear, cipher, prefix = memoryview(plaintext), ciphertext, SALT_LABEL + key.reveal()
     salted, hashes = [], []

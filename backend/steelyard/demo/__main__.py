@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from steelyard.audit import bundle as bundles
-from steelyard.chain.deploy import deploy
+from steelyard.chain.deploy import DISPUTE_GAS, deploy
 from steelyard.chain.hexdata import checksum_address
 from steelyard.chain.node import Node, find_anvil
 from steelyard.chain.rpc import Rpc
@@ -31,7 +31,6 @@ PEOPLE = ("alice", "bob", "carol", "dora", "erin", "mallory", "sam")
 PRICE = ETH // 20
 RENT = ETH // 100
 BOND_GAS_PRICE = 2 * 10**9
-DISPUTE_GAS = 3_000_000
 
 
 def require(fact: bool, what: str) -> None:

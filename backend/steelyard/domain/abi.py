@@ -1,8 +1,9 @@
 """The Solidity ABI, as far as Steelyard's contracts use it.
 
-Types are written as in a function signature: ``uint256``, ``address``, ``bytes32``, ``bytes``, ``string``, ``bool``, arrays ``T[]``
-and ``T[n]``, tuples ``(T,U)``. Values: ``int`` for integers, ``bytes`` for ``bytesN`` and ``bytes``, ``bool``, ``str``; an address is
-its 20 bytes; arrays and tuples are tuples (lists are accepted). Source: Solidity documentation, "Contract ABI Specification".
+Types are written as in a function signature: ``uint256``, ``address``, ``bytes32``, ``bytes``, ``string``,
+``bool``, arrays ``T[]`` and ``T[n]``, tuples ``(T,U)``. Values: ``int`` for integers, ``bytes`` for
+``bytesN`` and ``bytes``, ``bool``, ``str``; an address is its 20 bytes; arrays and tuples are tuples (lists
+are accepted). Source: Solidity documentation, "Contract ABI Specification".
 
 Why not ``eth_abi``: importing it takes 1.2 s, more than a whole ``steelyard info`` may.
 """

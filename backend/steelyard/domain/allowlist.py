@@ -1,7 +1,7 @@
 """Merkle trees of the accounts that may buy: OpenZeppelin's StandardMerkleTree of ``(address)``.
 
-Leaves are ``keccak256(keccak256(abi.encode(address)))``, sorted; inner nodes hash their children in ascending order. Source: the
-``@openzeppelin/merkle-tree`` package's description of its format.
+Leaves are ``keccak256(keccak256(abi.encode(address)))``, sorted; inner nodes hash their children in ascending
+order. Source: the ``@openzeppelin/merkle-tree`` package's description of its format.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ _OTHERS = bytes(byte for byte in range(256) if byte not in _BRACKETS)
 def parse_json(text: bytes, **hooks: Any) -> Any:
     """Parse JSON of an endpoint or a file; ``hooks`` are those of :func:`json.loads`.
 
-    The parser recurses in C. Python's recursion limit stops it in time only while no library has raised that limit, and py_ecc,
-    which comes with web3, raises it to 100,000: 200 kB of brackets then crash the process. So the depth is looked at first, at
-    about 1 % of the cost of parsing.
+    The parser recurses in C. Python's recursion limit stops it in time only while no library has raised that
+    limit, and py_ecc, which comes with web3, raises it to 100,000: 200 kB of brackets then crash the process.
+    So the depth is looked at first, at about 1 % of the cost of parsing.
 
     Raises:
         ValueError: it is no JSON, or is nested deeper than anything we read.

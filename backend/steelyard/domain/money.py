@@ -1,7 +1,7 @@
 """Amounts as people write them, and as contracts count them: exact in both directions, never through a float.
 
-``0.05eth``, ``10gwei``, ``12wei``; in an ERC-20 a plain number of its whole units, ``2.5``, or ``2.5usdc`` where its symbol is
-known. Inside the package an amount is an ``int`` of smallest units.
+``0.05eth``, ``10gwei``, ``12wei``; in an ERC-20 a plain number of its whole units, ``2.5``, or ``2.5usdc``
+where its symbol is known. Inside the package an amount is an ``int`` of smallest units.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def parse_native(text: str) -> int:
     """Return an amount of the native coin in wei.
 
     Args:
-        text: a decimal number with a unit, such as ``0.05eth``, ``10 gwei`` or ``12wei``; a bare ``0`` needs none. No sign, no
-            exponent, no comma; underscores may group digits.
+        text: a decimal number with a unit, such as ``0.05eth``, ``10 gwei`` or ``12wei``; a bare ``0`` needs
+            none. No sign, no exponent, no comma; underscores may group digits.
 
     Raises:
         AmountError: it is no such amount, has no unit, is a fraction of a wei, or is above 2^128-1.
@@ -56,7 +56,8 @@ def parse_token(text: str, *, decimals: int, symbol: str = "") -> int:
         symbol: of the token; empty if it is not known, and then none may be given.
 
     Raises:
-        AmountError: it is no such amount, has another unit, more decimals than the token, or is above 2^128-1.
+        AmountError: it is no such amount, has another unit, more decimals than the token, or is above
+            2^128-1.
     """
     _check_decimals(decimals)
     whole, fraction, unit = _split(text)

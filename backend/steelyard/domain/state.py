@@ -1,6 +1,7 @@
 """The state of assets, folded from their trails: pure, so that the state at a block is a function of the logs up to it.
 
-What the contracts would not do is refused (:class:`~steelyard.errors.TrailError`): such a history is incomplete or altered.
+What the contracts would not do is refused (:class:`~steelyard.errors.TrailError`): such a history is
+incomplete or altered.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def fold(events: Iterable[TrailEvent], *, start: Ledger | None = None, block: in
     """Return the state after some events.
 
     Args:
-        events: all that the contracts recorded about the same subjects after ``start``, in the order of the chain.
+        events: all that the contracts recorded about the same subjects after ``start``, in the order of the
+            chain.
         start: the state before them; the empty one if None. It is not changed.
         block: number of the block that they are complete to.
 
@@ -111,7 +113,7 @@ class _Folding:
         except ValueError as exc:  # a number that names no choice
             raise _wrong(event, str(exc)) from exc
 
-    # -- assets ------------------------------------------------------------------------------------------------
+    # -- assets ----------------------------------------------------------------------------------------------
 
     def registered(self, event: TrailEvent) -> None:
         asset = AssetId(event.subject)
@@ -169,7 +171,7 @@ class _Folding:
         by = PurchaseId(_bytes(event, "purchase"))
         draft.versions[version.id] = replace(version, flagged_by=version.flagged_by or by)
 
-    # -- offers ------------------------------------------------------------------------------------------------
+    # -- offers ----------------------------------------------------------------------------------------------
 
     def offered(self, event: TrailEvent) -> None:
         draft = self._draft(event)
@@ -189,7 +191,7 @@ class _Folding:
             raise _wrong(event, "there is no such open offer")
         draft.offers[offer.id] = replace(offer, closed=True)
 
-    # -- purchases ---------------------------------------------------------------------------------------------
+    # -- purchases -------------------------------------------------------------------------------------------
 
     def purchased(self, event: TrailEvent) -> None:
         draft = self._draft(event)
@@ -255,7 +257,7 @@ class _Folding:
     def licence_revoked(self, event: TrailEvent) -> None:
         self._put(replace(self._purchase(event, State.SETTLED), state=State.REVOKED))
 
-    # -- key requests ------------------------------------------------------------------------------------------
+    # -- key requests ----------------------------------------------------------------------------------------
 
     def key_requested(self, event: TrailEvent) -> None:
         draft = self._draft(event)
@@ -289,7 +291,7 @@ class _Folding:
     def key_returned(self, event: TrailEvent) -> None:
         self._put_request(replace(self._request(event), state=RequestState.RETURNED))
 
-    # -- nodes -------------------------------------------------------------------------------------------------
+    # -- nodes -----------------------------------------------------------------------------------------------
 
     def received(self, event: TrailEvent) -> None:
         node = self._node(event)
@@ -309,7 +311,7 @@ class _Folding:
         moved = {**node.holders, _int(event, "index"): _account(event.id)}
         self.nodes[node.id] = replace(node, holders=moved)
 
-    # -- lookup ------------------------------------------------------------------------------------------------
+    # -- lookup ----------------------------------------------------------------------------------------------
 
     def _draft(self, event: TrailEvent) -> _Draft:
         asset = AssetId(event.subject)

@@ -1,7 +1,7 @@
 """The words of the market as values: what the contracts hash, in the same order, and the ids that follow.
 
-Bytes-like ids are 32 bytes, addresses 20 bytes, times Unix seconds, amounts smallest units of their currency (wei). Sources:
-``contracts/interfaces``; every ``*_id`` here equals the contract's, which a test proves.
+Bytes-like ids are 32 bytes, addresses 20 bytes, times Unix seconds, amounts smallest units of their currency
+(wei). Sources: ``contracts/interfaces``; every ``*_id`` here equals the contract's, which a test proves.
 """
 
 from __future__ import annotations

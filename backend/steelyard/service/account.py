@@ -1,4 +1,4 @@
-"""An account as the client holds it: an address, a key that signs transactions, and a seed that keys are derived from."""
+"""An account as the client holds it: address, key that signs, and seed that other keys are derived from."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Account:
     Attributes:
         address: 20 bytes.
         key: private key; signs transactions and spends.
-        seed: gives the key scalars of versions and the blinding scalars of purchases, and cannot spend. A key service may hold
-            a seller's seed beside a key of its own, which pays the gas.
+        seed: gives the key scalars of versions and the blinding scalars of purchases, and cannot spend. A key
+            service may hold a seller's seed beside a key of its own, which pays the gas.
     """
 
     address: Address

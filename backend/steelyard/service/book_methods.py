@@ -59,7 +59,7 @@ class BookMethods:
 
         return withdraw(self._context, amount, currency=currency, to=to, claim_first=claim, text=ref)
 
-    # -- audit -------------------------------------------------------------------------------------------------
+    # -- audit -----------------------------------------------------------------------------------------------
 
     def trail(self, ref: str) -> tuple[TrailEvent, ...]:
         """Return the complete history of an asset and its nodes, verified against the heads on the chain.

@@ -28,7 +28,7 @@ from steelyard.service.results import Sent, Verified
 from steelyard.storage.base import Store
 
 DEVELOPMENT_CHAINS = frozenset({1337, 31337})
-"""Chain ids of anvil, hardhat, brownie and ``geth --dev``: their blocks are never final, and nothing on them is worth anything."""
+"""Chain ids of anvil, hardhat, brownie and ``geth --dev``: never final, and nothing on them is worth anything."""
 FINALIZED = "finalized"
 LEAST_MARGIN = 600
 """Seconds before a deadline in which no key is revealed on a real chain, whatever the setting."""
@@ -39,9 +39,10 @@ class Settings:
     """How careful to be.
 
     Attributes:
-        depth: blocks, its own included, that a payment must be under before its key is revealed, or ``"finalized"``. None: 1 on
-            development chains, ``"finalized"`` elsewhere.
-        margin: seconds before a deadline in which no key is revealed. At least 600 but on development chains. None: 600, or 60.
+        depth: blocks, its own included, that a payment must be under before its key is revealed, or
+            ``"finalized"``. None: 1 on development chains, ``"finalized"`` elsewhere.
+        margin: seconds before a deadline in which no key is revealed. At least 600 but on development chains.
+            None: 600, or 60.
         threads: chunks that are sealed, checked or opened at a time.
         poll: seconds between two looks at the chain while waiting, at most.
         timeout: seconds for one answer of the chain.
@@ -126,7 +127,7 @@ class Context:
         other.dry = True
         return other
 
-    # -- who and where -----------------------------------------------------------------------------------------
+    # -- who and where ---------------------------------------------------------------------------------------
 
     @property
     def chain_id(self) -> int:
@@ -163,11 +164,12 @@ class Context:
 
     @cached_property
     def home(self) -> Path:
-        """The folder of journals; made when it is first asked for."""
+        """The folder of journals; made, for its owner alone, when it is first asked for."""
         if self._home is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="steelyard-")
             return Path(self._temporary.name)
-        self._home.mkdir(parents=True, exist_ok=True)
+        for folder in (*reversed(self._home.parents), self._home):
+            folder.mkdir(mode=0o700, exist_ok=True)
         return self._home
 
     def close(self) -> None:
@@ -177,7 +179,7 @@ class Context:
         if temporary is not None:
             temporary.cleanup()
 
-    # -- names -------------------------------------------------------------------------------------------------
+    # -- names -----------------------------------------------------------------------------------------------
 
     def address(self, value: Address | str) -> Address:
         """Return an address from its bytes, its hexadecimal form, or an alias.
@@ -205,13 +207,13 @@ class Context:
         """Return the reader of one asset's trail."""
         return self.ledger.asset(asset)
 
-    # -- time --------------------------------------------------------------------------------------------------
+    # -- time ------------------------------------------------------------------------------------------------
 
     def now(self) -> int:
-        """Return the later of the newest block's time and the clock, Unix seconds: a deadline is never judged too late."""
+        """Return the later of the newest block's time and the clock, Unix seconds, so no deadline is missed."""
         return max(self.rpc.get_block("latest").timestamp, int(self.settings.clock()))
 
-    # -- sending -----------------------------------------------------------------------------------------------
+    # -- sending ---------------------------------------------------------------------------------------------
 
     def send(self, call: Call) -> Mined:
         """Send a call and wait for its block, or estimate it in a dry run.

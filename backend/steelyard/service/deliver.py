@@ -1,27 +1,30 @@
-"""Deliveries: what waits, whether it may be answered now, and the call that answers it.
+"""Deliveries by hand: what waits for a key, and the delivery of one or of all that may be delivered now.
 
-A key is revealed only when the payment is deep enough, well before the deadline, and never for a version proved false. All of it is
-read from the chain at that moment, at the depth that counts; no journal is believed. The delivery of a purchase is a function of
-the purchase, so sending it twice reveals nothing new, and the contract takes it once.
+Whether a key may be revealed is decided by :mod:`steelyard.service.gate` at the moment it is sent, and it is
+sent through the outbox that ``steelyard serve`` uses (:mod:`steelyard.service.dispatch`): while one of them
+has it, the other is refused.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from contextlib import nullcontext
+from typing import Final
 
 from steelyard.chain.calls import Call
-from steelyard.crypto.delivery import deliver as make_delivery
-from steelyard.crypto.delivery import delivery_context, key_context
+from steelyard.chain.outbox import Outbox
 from steelyard.domain.records import AssetState, PurchaseState, RequestRecord
 from steelyard.domain.types import NATIVE, Address, RequestState, Role, State
 from steelyard.errors import NotFoundError, RefusedError, UnsafeError
-from steelyard.service.context import FINALIZED, Context, summary
-from steelyard.service.keys import seller_scalar
+from steelyard.service.context import Context, Mined, summary
+from steelyard.service.dispatch import delivery_call, go_on, leave, name_of, open_outbox
+from steelyard.service.gate import Gate, Verdict, Why
+from steelyard.service.keyring import Keyring
 from steelyard.service.naming import as_id, asset_name, find_asset, find_purchase, find_request
 from steelyard.service.results import Delivery, Sale
 
-_FLAGGED = "the version was proved false"
-_REQUEST_STATES = {
+_LAPSED: Final = (Why.NOT_OPEN, Why.NO_LICENCE, Why.NOT_COVERED)
+_REQUEST_STATES: Final = {
     RequestState.OPEN: State.PAID,
     RequestState.ANSWERED: State.SETTLED,
     RequestState.RETURNED: State.REFUNDED,
@@ -29,185 +32,132 @@ _REQUEST_STATES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A delivery that may be sent now.
-
-    Attributes:
-        name: of the business operation, for an outbox: ``deliver:0x...`` or ``deliver-key:0x...``.
-        call: what to send.
-        sale: what it answers.
-    """
-
-    name: str
-    call: Call
-    sale: Sale
-
-
 def sales(context: Context, text: str | None, *, open_only: bool) -> tuple[Sale, ...]:
     """Return purchases and key requests; see :meth:`steelyard.Market.sales`."""
-    found, moment = [], Moment.of(context)
+    found, gate = [], Gate.newest(context)
     for asset in _assets(context, text):
-        found += [_sale(context, moment, asset, item) for item in asset.purchases.values()]
-        found += [_request_sale(context, moment, asset, item) for item in asset.requests.values()]
+        found += [_sale(context, gate, asset, item) for item in asset.purchases.values()]
+        found += [_request_sale(context, gate, asset, item) for item in asset.requests.values()]
     wanted = [sale for sale in found if sale.state is State.PAID or not open_only]
     return tuple(sorted(wanted, key=lambda sale: sale.paid_at))
 
 
 def deliver(context: Context, value: object) -> Delivery:
     """Deliver one key; see :meth:`steelyard.Market.deliver`."""
-    return _send(context, prepare(context, value))
+    asset, item = _find(context, value)
+    _require_open(item)  # before the outbox is opened, which imports web3
+    if context.dry:
+        return _delivery(asset, item, context.send(_allowed(context, Keyring(context), asset, item)))
+    with open_outbox(context) as outbox:
+        _leave_others(outbox, {name_of(item)})
+        try:
+            call = _allowed(context, Keyring(context), asset, item)
+        except RefusedError:
+            _hold(outbox, item)
+            raise
+        return _delivery(asset, item, _send(context, outbox, name_of(item), call))
 
 
 def deliver_pending(context: Context, text: str | None) -> tuple[Delivery, ...]:
     """Deliver what can be delivered now; see :meth:`steelyard.Market.deliver_pending`."""
-    done = []
-    for sale in sales(context, text, open_only=True):
-        try:
-            prepared = prepare(context, sale)
-        except (UnsafeError, RefusedError, NotFoundError):
-            continue  # not yet, not any more, or not ours: `sales` says which
-        done.append(_send(context, prepared))
+    waiting = [item for asset in _assets(context, text) for item in _open_items(asset)]
+    if not waiting:
+        return ()
+    keyring, done = Keyring(context), []
+    with nullcontext() if context.dry else open_outbox(context) as outbox:
+        ranks: dict[str, int] = {}
+        if outbox is not None:
+            _leave_others(outbox, {name_of(item) for item in waiting})
+            # What has a nonce comes first, in their order: a later one would wait for it.
+            ranks = {entry.name: rank for rank, entry in enumerate(outbox.open_entries())}
+        for item in sorted(waiting, key=lambda item: (ranks.get(name_of(item), len(ranks)), item.due)):
+            try:
+                asset, fresh = _find(context, item.id)
+                call = _allowed(context, keyring, asset, fresh)
+            except (RefusedError, NotFoundError):  # not yet, not any more, or not ours: `sales` says which
+                if outbox is not None:
+                    _hold(outbox, item)
+                continue
+            mined = context.send(call) if outbox is None else _send(context, outbox, name_of(fresh), call)
+            done.append(_delivery(asset, fresh, mined))
     return tuple(done)
 
 
-def prepare(context: Context, value: object) -> Prepared:
-    """Return the call that delivers a key, made only if everything allows to reveal it now.
-
-    Raises:
-        UnsafeError: not deep enough, too close to the deadline, flagged, or the seed does not give the key.
-        RefusedError: it is not open any more.
-        NotFoundError: there is no such purchase or request, or the store lacks the version's manifest.
-    """
+def _find(context: Context, value: object) -> tuple[AssetState, PurchaseState | RequestRecord]:
     identity = as_id(value, what="purchase")
     try:
-        asset, purchase = find_purchase(context, identity)
+        return find_purchase(context, identity)
     except NotFoundError:
         found = find_request(context, identity)
         if found is None:
             raise
-        return _prepare_request(context, *found)
-    return _prepare_purchase(context, asset, purchase)
+        return found
 
 
-def _prepare_purchase(context: Context, asset: AssetState, purchase: PurchaseState) -> Prepared:
-    order = asset.order(purchase)
-    if purchase.state is not State.PAID:
-        raise RefusedError(
-            f"purchase 0x{purchase.id.hex()} is {purchase.state.name.lower()}: there is nothing to deliver"
-        )
-    moment = Moment.of(context)
-    record = context.views.licence(purchase.id)
-    moment.require(f"purchase 0x{purchase.id.hex()}", paid_in=purchase.block, due=record.due)
-    sale = _sale(context, moment, asset, purchase)
-    # An id is the hash of the whole order, so what is paid at that block is this very purchase.
-    if context.views.at(moment.deep).licence(purchase.id).state is not State.PAID:
-        raise UnsafeError(f"purchase 0x{purchase.id.hex()} is not deep enough in the chain yet: wait")
-    if record.state is not State.PAID:
-        raise RefusedError(
-            f"purchase 0x{purchase.id.hex()} is {record.state.name.lower()}: there is nothing to deliver"
-        )
-    if context.views.flagged(purchase.version):
-        raise UnsafeError(f"{sale.ref} was proved false: its key is not delivered any more")
-    kappa = seller_scalar(context, order.version)
-    bound = delivery_context(context.chain_id, market=context.deployment.market, purchase=purchase.id)
-    delivered, proof = make_delivery(kappa, blinded=purchase.key, context=bound)
-    call = context.calls.deliver(order, delivered, proof)
-    return Prepared(name=f"deliver:0x{purchase.id.hex()}", call=call, sale=sale)
+def _require_open(item: PurchaseState | RequestRecord) -> None:
+    if item.state not in (State.PAID, RequestState.OPEN):
+        raise RefusedError(f"{_shown(item)} is {item.state.name.lower()}: there is nothing to deliver")
 
 
-def _prepare_request(context: Context, asset: AssetState, record: RequestRecord) -> Prepared:
-    shown = f"key request 0x{record.id.hex()}"
-    if record.state is not RequestState.OPEN:
-        raise RefusedError(f"{shown} is {record.state.name.lower()}: there is nothing to deliver")
-    moment = Moment.of(context)
-    now = context.views.request(record.id)
-    moment.require(shown, paid_in=record.block, due=now.due)
-    sale = _request_sale(context, moment, asset, record)
-    if context.views.at(moment.deep).request(record.id).state is not RequestState.OPEN:
-        raise UnsafeError(f"{shown} is not deep enough in the chain yet: wait")
-    if now.state is not RequestState.OPEN:
-        raise RefusedError(f"{shown} is {now.state.name.lower()}: there is nothing to deliver")
-    asked = record.request
-    licence = asset.purchases[asked.licence]
-    version = asset.versions.get(asked.version)
-    if version is None:
-        raise RefusedError(f"{shown} asks for a version that does not exist")
-    if context.views.flagged(version.id):
-        raise UnsafeError(f"{sale.ref} was proved false: its key is not delivered any more")
-    order = asset.order(licence)
-    origin = (licence.offer, order.rest(chain_id=context.chain_id, market=context.deployment.market))
-    held = context.views.licence(asked.licence).holder == asked.holder
-    covered = context.views.covers(
-        asked.licence, asset=asset.id, version=version.id, published_at=version.published_at, origin=origin
-    )
-    if not held or not covered:
-        raise RefusedError(
-            f"{shown} has lapsed: its licence ended, changed hands, or does not cover {sale.ref}"
-        )
-    kappa = seller_scalar(context, version.commitments)
-    bound = key_context(context.chain_id, market=context.deployment.market, request=record.id)
-    delivered, proof = make_delivery(kappa, blinded=asked.key, context=bound)
-    call = context.calls.deliver_key(asked, version.commitments, delivered, proof, origin=origin)
-    return Prepared(name=f"deliver-key:0x{record.id.hex()}", call=call, sale=sale)
+def _allowed(
+    context: Context, keyring: Keyring, asset: AssetState, item: PurchaseState | RequestRecord
+) -> Call:
+    """Return the call that reveals a key, made only if the gate allows it at this moment.
 
-
-@dataclass(frozen=True, kw_only=True)
-class Moment:
-    """What decides whether a key may be revealed now.
-
-    Attributes:
-        deep: number of the newest block that is deep enough.
-        time: Unix seconds.
-        margin: seconds before a deadline in which nothing is revealed.
+    Raises:
+        UnsafeError: not deep enough, too close to the deadline, flagged, or the seed does not give the key.
+        RefusedError: it is not open any more, or its licence has lapsed.
+        NotFoundError: the store does not have the version's manifest.
     """
-
-    deep: int
-    time: int
-    margin: int
-
-    @classmethod
-    def of(cls, context: Context) -> Moment:
-        """Ask the chain and the clock."""
-        depth = context.settings.depth_on(context.chain_id)
-        if isinstance(depth, int):
-            deep = context.rpc.block_number() - max(0, depth - 1)
-        else:
-            deep = context.rpc.get_block(FINALIZED).number
-        return cls(deep=deep, time=context.now(), margin=context.settings.margin_on(context.chain_id))
-
-    def waiting(self, *, paid_in: int, due: int) -> str:
-        """Return why something paid in that block and due at that time is not delivered now, or nothing."""
-        if paid_in > self.deep:
-            return f"paid in block {paid_in}, and keys are revealed up to block {self.deep} only: wait"
-        if due - self.time <= self.margin:
-            return (
-                f"due in {due - self.time} s, within the margin of {self.margin} s: "
-                "a key that is seen and comes too late is given away"
-            )
-        return ""
-
-    def require(self, what: str, *, paid_in: int, due: int) -> None:
-        """Check the same.
-
-        Raises:
-            UnsafeError: not deep enough, or too close to the deadline.
-        """
-        if why := self.waiting(paid_in=paid_in, due=due):
-            raise UnsafeError(f"{what} is {why}")
+    _require_open(item)
+    gate = Gate.newest(context)
+    ruling = gate.rule(asset, item)
+    if ruling.verdict is not Verdict.REVEAL:
+        kind = RefusedError if ruling.why in _LAPSED else UnsafeError
+        raise kind(f"{_shown(item)} is {gate.explain(ruling, asset, item)}")
+    return delivery_call(context, keyring, asset, item)
 
 
-def _send(context: Context, prepared: Prepared) -> Delivery:
-    mined = context.send(prepared.call)
-    sale = prepared.sale
+def _send(context: Context, outbox: Outbox, name: str, call: Call) -> Mined:
+    """Send what was allowed just now, or go on with it, and wait for its block."""
+    go_on(context, outbox, name, lambda: call)
+    receipt = outbox.send(name, call)
+    return Mined(
+        tx=receipt.tx_hash, gas_used=receipt.gas_used, fee_wei=receipt.fee, block=receipt.block_number
+    )
+
+
+def _hold(outbox: Outbox, item: PurchaseState | RequestRecord) -> None:
+    """Keep back what an earlier run has signed, if it is not out yet."""
+    if outbox.find(name_of(item)) is not None:
+        outbox.hold(name_of(item))
+
+
+def _leave_others(outbox: Outbox, names: Collection[str]) -> None:
+    """Take up what an earlier run left open: a nonce that is never sent would hold up every later one."""
+    for entry in outbox.open_entries():
+        if entry.name not in names:
+            leave(outbox, entry)
+
+
+def _delivery(asset: AssetState, item: PurchaseState | RequestRecord, mined: Mined) -> Delivery:
     return Delivery(
-        id=sale.id,
-        asset=sale.asset,
-        version=sale.version,
-        to=sale.buyer,
-        request=sale.request,
+        id=item.id,
+        asset=asset.id,
+        version=item.request.version if isinstance(item, RequestRecord) else item.version,
+        to=item.request.holder if isinstance(item, RequestRecord) else item.buyer,
+        request=isinstance(item, RequestRecord),
         **summary(mined),
     )
+
+
+def _shown(item: PurchaseState | RequestRecord) -> str:
+    return f"{'key request' if isinstance(item, RequestRecord) else 'purchase'} 0x{item.id.hex()}"
+
+
+def _open_items(asset: AssetState) -> list[PurchaseState | RequestRecord]:
+    purchases = [item for item in asset.purchases.values() if item.state is State.PAID]
+    return [*purchases, *(item for item in asset.requests.values() if item.state is RequestState.OPEN)]
 
 
 def _assets(context: Context, text: str | None) -> list[AssetState]:
@@ -218,17 +168,17 @@ def _assets(context: Context, text: str | None) -> list[AssetState]:
 
 
 def _is_ours(asset: AssetState, own: Address) -> bool:
-    """Whether an account may have keys to deliver: it owns, created or maintains the asset, or published a version."""
+    """Whether an account may have keys to deliver: it has a hand in the asset, or published a version."""
     if own in (asset.owner, asset.creator) or any(asset.may(own, role) for role in Role):
         return True
     return any(version.publisher == own for version in asset.versions.values())
 
 
-def _sale(context: Context, moment: Moment, asset: AssetState, purchase: PurchaseState) -> Sale:
+def _sale(context: Context, gate: Gate, asset: AssetState, purchase: PurchaseState) -> Sale:
     version = asset.versions[purchase.version]
     waiting = ""
     if purchase.state is State.PAID:
-        waiting = _FLAGGED if version.flagged else moment.waiting(paid_in=purchase.block, due=purchase.due)
+        waiting = gate.explain(gate.by_log(asset, purchase), asset, purchase)
     return Sale(
         ref=asset_name(context, asset, version.number),
         id=purchase.id,
@@ -245,12 +195,11 @@ def _sale(context: Context, moment: Moment, asset: AssetState, purchase: Purchas
     )
 
 
-def _request_sale(context: Context, moment: Moment, asset: AssetState, record: RequestRecord) -> Sale:
+def _request_sale(context: Context, gate: Gate, asset: AssetState, record: RequestRecord) -> Sale:
     version = asset.versions.get(record.request.version)
     waiting = ""
     if record.state is RequestState.OPEN:
-        flagged = version is None or version.flagged
-        waiting = _FLAGGED if flagged else moment.waiting(paid_in=record.block, due=record.due)
+        waiting = gate.explain(gate.by_log(asset, record), asset, record)
     return Sale(
         ref=asset_name(context, asset, None if version is None else version.number),
         id=record.id,

@@ -1,17 +1,18 @@
 """Follows the log of the market block by block, for a service that acts on what it reads.
 
-Nothing is written to the disk: the state is a fold of the log, and after a start it is folded again. What makes it safe to act on:
+Nothing is written to the disk: the state is a fold of the log, and after a start it is folded again. What
+makes it safe to act on:
 
-1. It only moves on when the logs that came fold to the heads that the contracts have at that very block (asked by its hash),
-   for every asset that had a log and for every watched one. So a node that leaves a log out, or answers with an empty list,
-   does not move it past what was seen.
-2. Every place where it stopped is kept with the block's hash. If that block is replaced, it goes back to the last place that
-   still stands, and reads on from there.
+1. It only moves on when the logs that came fold to the heads that the contracts have at that very block
+   (asked by its hash), for every asset that had a log and for every watched one. So a node that leaves a log
+   out, or answers with an empty list, does not move it past what was seen.
+2. Every place where it stopped is kept with the block's hash. If that block is replaced, it goes back to the
+   last place that still stands, and reads on from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -19,19 +20,16 @@ from steelyard.chain.calls import call_data
 from steelyard.chain.hexdata import read_data, to_hex
 from steelyard.chain.rpc import block_param
 from steelyard.chain.wire import Block, Log
-from steelyard.domain.events import ASSETS, MARKET, TYPES, TrailEvent
-from steelyard.domain.hash import keccak256
+from steelyard.domain.events import ASSETS, MARKET, TYPES
 from steelyard.domain.records import Ledger
 from steelyard.domain.state import fold
 from steelyard.domain.types import Address, AssetId
 from steelyard.errors import NotFoundError, TrailError
-from steelyard.service.ledger import LedgerReader
+from steelyard.service.ledger import Heads, LedgerReader, fold_heads
 
 _KEPT: Final = 256
 _BATCH: Final = 100
 _ZERO: Final = bytes(32)
-
-Heads = Mapping[tuple[str, bytes], bytes]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +55,8 @@ class Step:
         head: the newest block, up to which ``ledger`` is complete.
         ledger: the state there.
         moved: whether the head is another one than before.
-        dropped: number of the oldest place that was given up because its block was replaced; None if none was.
+        dropped: number of the oldest place that was given up because its block was replaced; None if none
+            was.
     """
 
     head: Block
@@ -188,23 +187,3 @@ class Feed:
             for answer in self._reader.rpc.batch(asked[start : start + _BATCH]):
                 words.append(read_data(answer, "result of eth_call", 32))
         return words
-
-
-def fold_heads(
-    heads: Heads, logs: Sequence[Log], events: Sequence[TrailEvent], names: Mapping[Address, str]
-) -> dict[tuple[str, bytes], bytes]:
-    """Return the heads after some logs: the rule of docs/trail.md.
-
-    Args:
-        heads: before them, by contract's name and subject.
-        logs: in the order of the chain.
-        events: the same, decoded.
-        names: of the contracts.
-    """
-    result = dict(heads)
-    for log, event in zip(logs, events, strict=True):
-        key = (names[log.address], log.topics[1])
-        place = event.block.to_bytes(32, "big") + event.time.to_bytes(32, "big")
-        entry = keccak256(place + b"".join(log.topics) + log.data)
-        result[key] = keccak256(result.get(key, _ZERO) + entry)
-    return result

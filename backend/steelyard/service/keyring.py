@@ -1,8 +1,8 @@
 """Which versions a seed opens, and their key scalars.
 
-``kappa`` follows from the seed and the ``keySalt`` in the version's public manifest (docs/key-delivery.md). The manifest is anybody's
-bytes; what decides is that ``kappa*G`` is the key commitment on the chain. So a disk that is lost loses no sale, and a manifest of
-somebody else opens nothing.
+``kappa`` follows from the seed and the ``keySalt`` in the version's public manifest (docs/key-delivery.md).
+The manifest is anybody's bytes; what decides is that ``kappa*G`` is the key commitment on the chain. So a
+disk that is lost loses no sale, and a manifest of somebody else opens nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ SCHEME: Final = 1
 
 
 class Keyring:
-    """The key scalars of an account's seed. It remembers salts, which are public, and never a scalar. Safe to use from threads."""
+    """The key scalars of an account's seed.
+
+    It remembers salts, which are public, and never a scalar. Safe to use from several threads.
+    """
 
     def __init__(self, context: Context) -> None:
         """Remember whose seed; nothing is fetched."""

@@ -1,4 +1,4 @@
-"""The keys of versions: what a seller derives, what a buyer was given, and the proof that came with it."""
+"""The keys of versions that a buyer was given, and their proofs. The seller's: :mod:`steelyard.service.keyring`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from steelyard.crypto import dleq
 from steelyard.crypto.delivery import (
     blind,
     delivery_context,
-    key_commitment,
     key_context,
     unwrap,
 )
-from steelyard.crypto.derive import blind_scalar, key_scalar
+from steelyard.crypto.derive import blind_scalar
 from steelyard.crypto.dleq import Proof
 from steelyard.crypto.secret import Secret
 from steelyard.domain.abi import decode, encode, selector
@@ -33,9 +32,8 @@ from steelyard.domain.types import (
     Version,
     VersionId,
 )
-from steelyard.errors import ChainError, RefusedError, UnsafeError, VerificationError
+from steelyard.errors import ChainError, RefusedError, VerificationError
 from steelyard.service.context import Context
-from steelyard.service.public import open_folder
 
 _PROOF_SIZE = 7 * 32
 _MAX_COUNTER_SLACK = 8
@@ -68,32 +66,7 @@ class Received:
         return unwrap(self.delivered, b=self.b, commitment=version.key)
 
 
-# -- seller --------------------------------------------------------------------------------------------------------
-
-
-def seller_scalar(context: Context, version: Version) -> Secret:
-    """Return the key scalar of a version, after checking that it is the one on the chain.
-
-    Raises:
-        UnsafeError: the account's seed does not give it: somebody else published the version.
-        NotFoundError: the store does not have the manifest, which holds the salt.
-    """
-    folder = open_folder(context, version)
-    kappa = key_scalar(
-        context.account.seed,
-        salt=folder.manifest.key_salt,
-        chain_id=context.chain_id,
-        registry=context.deployment.assets,
-        asset=version.asset,
-    )
-    if key_commitment(kappa) != version.key:
-        raise UnsafeError(
-            f"this account's seed does not give the key of version 0x{version.id.hex()}: use the seed of who published it"
-        )
-    return kappa
-
-
-# -- buyer ---------------------------------------------------------------------------------------------------------
+# -- buyer ---------------------------------------------------------------------------------------------------
 
 
 def request_scalar(context: Context, *, licence: PurchaseId, version: VersionId, counter: int) -> Secret:
@@ -204,7 +177,7 @@ def no_key(context: Context, asset: AssetState, version: VersionState, *, name: 
     return RefusedError(f"this account has no key of {name}: buy it")
 
 
-# -- the proof -----------------------------------------------------------------------------------------------------
+# -- the proof -----------------------------------------------------------------------------------------------
 
 
 def find_proof(context: Context, item: Received) -> Proof | None:

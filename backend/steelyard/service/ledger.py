@@ -1,14 +1,15 @@
 """Follows the trails of one asset, or of all, from the chain: new logs are folded onto what was known before.
 
-The node is not trusted to be complete: after each step the fold of what came must be the head that the contract has at that
-block. It could still lie about both together; only a bundle with proofs (:mod:`steelyard.audit`) excludes that.
+The node is not trusted to be complete: after each step the fold of what came must be the head that the
+contract has at that block. It could still lie about both together; only a bundle with proofs
+(:mod:`steelyard.audit`) excludes that.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from steelyard.chain.deployment import Deployment
@@ -29,13 +30,17 @@ _ATTEMPTS = 3
 _KEPT = 256
 
 
+Heads = Mapping[tuple[str, bytes], bytes]
+"""Head of each (contract, subject) that had a log."""
+
+
 @dataclass(frozen=True)
 class _Known:
     """What was folded: up to a block, with the head of each (contract, subject)."""
 
     block: Block | None = None
     ledger: Ledger = field(default_factory=Ledger)
-    heads: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
+    heads: Heads = field(default_factory=dict)
 
 
 class Follower:
@@ -60,7 +65,8 @@ class Follower:
                 try:
                     return self._step()
                 except (TrailError, ChainError, NotFoundError) as exc:
-                    # A block that was replaced between two questions looks like a lie; the truth comes out on a fresh start.
+                    # A block that was replaced between two questions looks like a lie; the truth comes out on
+                    # a fresh start.
                     self._known = _Known()
                     if not left or (isinstance(exc, ChainError) and not isinstance(exc, _ReplacedError)):
                         raise
@@ -99,13 +105,13 @@ class Follower:
         first = self._reader.start if known.block is None else known.block.number + 1
         logs = self._reader.logs(self._asset, first, head.number)
         events = self._reader.events(logs, head)
-        heads = _extend(known.heads, logs, events, self._reader.names)
+        heads = fold_heads(known.heads, logs, events, self._reader.names)
         self._check(heads, {log.topics[1] for log in logs}, head)
         ledger = fold(events, start=known.ledger, block=head.number)
         self._known = _Known(head, ledger, heads)
         return ledger
 
-    def _check(self, heads: dict[tuple[str, bytes], bytes], touched: Iterable[bytes], head: Block) -> None:
+    def _check(self, heads: Heads, touched: Iterable[bytes], head: Block) -> None:
         views = self._reader.views.at(head.number)
         subjects = [self._asset] if self._asset is not None else sorted(touched)
         for subject in subjects:
@@ -203,13 +209,17 @@ class _ReplacedError(ChainError):
     """A block was re-organised away between two questions."""
 
 
-def _extend(
-    heads: dict[tuple[str, bytes], bytes],
-    logs: Sequence[Log],
-    events: Sequence[TrailEvent],
-    names: dict[Address, str],
+def fold_heads(
+    heads: Heads, logs: Sequence[Log], events: Sequence[TrailEvent], names: Mapping[Address, str]
 ) -> dict[tuple[str, bytes], bytes]:
-    """Return the heads after some logs; the rule of docs/trail.md."""
+    """Return the heads after some logs: the rule of docs/trail.md.
+
+    Args:
+        heads: before them, by contract's name and subject.
+        logs: in the order of the chain.
+        events: the same, decoded.
+        names: of the contracts.
+    """
     result = dict(heads)
     for log, event in zip(logs, events, strict=True):
         key = (names[log.address], log.topics[1])

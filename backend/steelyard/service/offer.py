@@ -184,7 +184,8 @@ def allow_proof(context: Context, terms: Terms, *, given: Iterable[Address | str
     Args:
         context: market and account.
         terms: of the offer.
-        given: the allow-list, as the seller gave it; not needed if it is kept below home, or names the account alone.
+        given: the allow-list, as the seller gave it; not needed if it is kept below home, or names the
+            account alone.
 
     Raises:
         RefusedError: the account is not on the list, or the list is not known.

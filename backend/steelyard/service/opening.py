@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steelyard.chain.deployment import Deployment
@@ -51,8 +52,8 @@ def find_deployment(config: Config) -> Deployment:
     """
     path = config.deployment
     if path is None:
-        chain_id = config.chain_id or _ask_chain_id(config)
-        path = config.home / "deployments" / f"{chain_id}.json"
+        chain_id = config.chain_id or ask_chain_id(config)
+        path = record_path(config, chain_id)
         if not path.exists():
             raise ConfigError(
                 f"no market is known on chain {chain_id}: set deployment, or run `steelyard up`"
@@ -63,7 +64,23 @@ def find_deployment(config: Config) -> Deployment:
     return deployment
 
 
-def _ask_chain_id(config: Config) -> int:
+def record_path(config: Config, chain_id: int) -> Path:
+    """Return where the deployment record of a chain is or would be."""
+    return config.home / "deployments" / f"{chain_id}.json"
+
+
+def market_folder(config: Config, deployment: Deployment) -> Path:
+    """Return the folder of journals and pulled versions of one market; it need not exist."""
+    return config.home / "markets" / f"{deployment.chain_id}-{deployment.directory.hex()}"
+
+
+def ask_chain_id(config: Config) -> int:
+    """Ask the endpoint which chain it serves.
+
+    Raises:
+        ConfigError: no endpoint is set.
+        ChainError: it did not answer, or answered nonsense.
+    """
     transport = HttpTransport(endpoint(config), timeout=config.timeout)
     try:
         answer = transport.exchange(b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}')

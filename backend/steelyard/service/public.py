@@ -1,4 +1,4 @@
-"""The public folder of a version: what it holds, and whether it is what the chain commits to. Nothing here needs a key."""
+"""The public folder of a version, and whether it is what the chain commits to. Nothing here needs a key."""
 
 from __future__ import annotations
 
@@ -130,7 +130,8 @@ def check(
 ) -> Verified:
     """Fetch everything public of a version and compare it with the chain.
 
-    What this process found right in the last ten minutes is not read again; that all of it is still there is asked.
+    What this process found right in the last ten minutes is not read again; that all of it is still there is
+    asked.
 
     Raises:
         NotFoundError: the store does not have all of it.

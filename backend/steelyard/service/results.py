@@ -1,7 +1,7 @@
 """What the use cases return: frozen values. Amounts in smallest units (wei), times in Unix seconds, ids 32 bytes.
 
-``tx`` is None where nothing was sent: a dry run, or something that was done already. Then ``gas_used`` and ``fee_wei`` are
-estimates, or 0.
+``tx`` is None where nothing was sent: a dry run, or something that was done already. Then ``gas_used`` and
+``fee_wei`` are estimates, or 0.
 """
 
 from __future__ import annotations

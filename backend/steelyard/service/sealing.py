@@ -1,8 +1,9 @@
 """From a folder to a version in the store: hash, seal, commit. One key seals one plaintext, once.
 
-Every attempt draws a new ``keySalt``, and with it a new key; one that was cut off is never continued. Only when everything was
-sealed and stored is a record of it written, under the digest of all that went in. An attempt that finds such a record takes the
-finished result, whose key sealed the very same bytes; if one byte of the input differs it does not find it.
+Every attempt draws a new ``keySalt``, and with it a new key; one that was cut off is never continued. Only
+when everything was sealed and stored is a record of it written, under the digest of all that went in. An
+attempt that finds such a record takes the finished result, whose key sealed the very same bytes; if one byte
+of the input differs it does not find it.
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ def seal_folder(
         asset=asset,
     )
     if finished is None or not context.store.has(finished[0]):
-        # A record whose folder is gone: the same bytes would be sealed under the same key, which is safe, but a new one is plain.
+        # A record whose folder is gone: the same bytes would be sealed under the same key, which is safe, but
+        # a new one is plain.
         if finished is not None:
             salt = secrets.token_bytes(32)
             kappa = key_scalar(

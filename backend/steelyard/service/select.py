@@ -100,7 +100,8 @@ def require_safe(context: Context, choice: Choice, *, progress: Progress | None)
     """Check everything that can be checked before paying.
 
     Raises:
-        UnsafeError: the public folder is missing or wrong, or the client does not know how the key would be delivered.
+        UnsafeError: the public folder is missing or wrong, or the client does not know how the key would be
+            delivered.
         RefusedError: the seller's bond does not cover another purchase.
         StoreError: the store does not answer.
         ChainError: the endpoint failed.

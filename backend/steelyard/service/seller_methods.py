@@ -38,14 +38,17 @@ class SellerMethods:
     ) -> Published:
         """Seal a folder, store it, and register it as the first version of a new asset.
 
-        Run again after an interruption it goes on where it was, under the same key only if no byte of the folder changed.
+        Run again after an interruption it goes on where it was, under the same key only if no byte of the
+        folder changed.
 
         Args:
             folder: a folder, or one file.
             name: the asset's name, 1 to 32 of ``a-z 0-9 . _ -``.
             kind: model or dataset.
-            card: model card: a file, or the text itself. By default the folder's ``README.md``, else one that names the files.
-            positions: who earns: (account or node, basis points) that sum to 10,000. By default the account alone.
+            card: model card: a file, or the text itself. By default the folder's ``README.md``, else one that
+                names the files.
+            positions: who earns: (account or node, basis points) that sum to 10,000. By default the account
+                alone.
             royalty: basis points of a resale of the asset, at most 1,000 (ERC-2981).
             progress: told how far it is.
 
@@ -118,7 +121,8 @@ class SellerMethods:
             allow: who may buy; empty for everybody.
             deliver_within: seconds for the delivery, 1 hour to 30 days.
             window: seconds in which content can be proved false, 1 hour to 30 days; 0 for an atomic sale.
-            bond: wei reserved for each open purchase; by default the market's least if there is a window, else 0.
+            bond: wei reserved for each open purchase; by default the market's least if there is a window,
+                else 0.
             text: the licence: a file, or the text itself; by default a short plain one.
             salt: tells offers of equal terms apart; random if None.
         """
@@ -159,11 +163,12 @@ class SellerMethods:
     def deliver(self, item: Purchase | Sale | KeyRequested | PurchaseId | RequestId | str) -> Delivery:
         """Deliver the key of a paid purchase or an open key request.
 
-        Only if it is as deep in the chain as the settings demand, with time to spare before the deadline, and the version is
-        not proved false. What was delivered before is not sent again.
+        Only if it is as deep in the chain as the settings demand, with time to spare before the deadline, and
+        the version is not proved false. What was delivered before is not sent again.
 
         Raises:
-            UnsafeError: not deep enough yet, too close to the deadline, or the seed does not give the version's key.
+            UnsafeError: not deep enough yet, too close to the deadline, or the seed does not give the
+                version's key.
             RefusedError: it was refunded, has lapsed, or was delivered.
         """
         from steelyard.service.deliver import deliver

@@ -1,9 +1,10 @@
 """The seller's key service: answers purchases and key requests by itself, and settles what can be settled.
 
-It keeps nothing that could not be rebuilt but the outbox, which says what was signed under which nonce. Every round reads the chain
-up to its newest block (:mod:`steelyard.service.feed`), asks the contracts whether each waiting key may be revealed now
-(:mod:`steelyard.service.gate`), and sends through the outbox (:mod:`steelyard.service.dispatch`). So it may be killed at any
-instruction; the next start goes on. docs/serve.md is the manual.
+It keeps nothing that could not be rebuilt but the outbox, which says what was signed under which nonce. Every
+round reads the chain up to its newest block (:mod:`steelyard.service.feed`), asks the contracts whether each
+waiting key may be revealed now (:mod:`steelyard.service.gate`), and sends through the outbox
+(:mod:`steelyard.service.dispatch`). So it may be killed at any instruction; the next start goes on.
+docs/serve.md is the manual.
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from steelyard.chain.calls import Call
-from steelyard.chain.outbox import Entry, OutboxState
-from steelyard.crypto.delivery import deliver, delivery_context, key_context
+from steelyard.chain.outbox_file import Entry, OutboxState
 from steelyard.domain.records import AssetState, Ledger, PurchaseState, RequestRecord, VersionState
 from steelyard.domain.types import Address, PurchaseId, RequestState, State, Version, VersionId
 from steelyard.errors import (
@@ -37,9 +37,19 @@ from steelyard.errors import (
     WrongChainError,
 )
 from steelyard.service.context import Context
-from steelyard.service.dispatch import CommitPoint, Dispatch
+from steelyard.service.dispatch import (
+    DELIVER,
+    KEY,
+    SETTLE,
+    CommitPoint,
+    delivery_call,
+    go_on,
+    leave,
+    name_of,
+    open_outbox,
+)
 from steelyard.service.feed import Feed, Step
-from steelyard.service.gate import Gate, Verdict, origin_of, safe_block
+from steelyard.service.gate import Gate, Verdict, safe_block
 from steelyard.service.keyring import Keyring
 from steelyard.service.serving import Event, Served
 
@@ -49,7 +59,6 @@ if TYPE_CHECKING:
 LONGEST_PAUSE: Final = 60.0
 """Seconds between two tries while an endpoint or store does not answer, at most."""
 _RETRY_AFTER: Final = 30.0
-_SECRETIVE: Final = frozenset({"deliver", "key"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +85,8 @@ class Options:
     """How the service goes about it.
 
     Attributes:
-        refs: assets to serve, all versions whose key the seed gives; empty for all that the account created, owns or published.
+        refs: assets to serve, all versions whose key the seed gives; empty for all that the account created,
+            owns or published.
         interval: seconds between two looks at the chain.
         settle: settle purchases after their content window too.
         stuck_after: seconds without being mined after which a transaction's fees are raised.
@@ -174,11 +184,8 @@ class Server:
         self._said: dict[bytes, str] = {}
         self._later: dict[str, float] = {}
         self._head = -1
-        folder = context.home / "outbox"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._outbox = Dispatch(
-            folder / f"{self._me.hex()}.sqlite",
-            context.sender,
+        self._outbox = open_outbox(
+            context,
             stuck_after=options.stuck_after,
             on_commit_point=on_commit_point,
             on_mined=self._found_mined,
@@ -202,9 +209,8 @@ class Server:
                 failures += 1
                 self._tell(Event(kind="fault", block=self._head, why=f"{type(exc).__name__}: {exc}"))
                 pause = min(LONGEST_PAUSE, self._options.interval * 2 ** min(failures, 16))
-                pause *= random.uniform(
-                    0.5, 1.0
-                )  # not for a secret; many services should not come back at once
+                # Not for a secret: many services should not come back at once.
+                pause *= random.uniform(0.5, 1.0)
             self._stop.wait(pause)
         self._tell(Event(kind="stopped", block=self._head))
         return self._served
@@ -229,7 +235,7 @@ class Server:
             self._try(job, gate)
         self._tidy(done, moved=step.moved)
 
-    # -- what there is to do -----------------------------------------------------------------------------------
+    # -- what there is to do ---------------------------------------------------------------------------------
 
     def _step(self) -> Step:
         step = self._feed.step()
@@ -249,13 +255,13 @@ class Server:
                 if purchase.version not in served:
                     continue
                 if purchase.state is State.PAID:
-                    yield _job("deliver", purchase.id, purchase.due, asset, purchase)
+                    yield _job(purchase, due=purchase.due, asset=asset)
                 elif self._may_settle(asset, purchase, now):
                     # After everything that has a deadline.
-                    yield _job("settle", purchase.id, 1 << 40, asset, purchase)
+                    yield _job(purchase, due=1 << 40, asset=asset, settle=True)
             for record in asset.requests.values():
                 if record.state is RequestState.OPEN and record.request.version in served:
-                    yield _job("key", record.id, record.due, asset, record)
+                    yield _job(record, due=record.due, asset=asset)
 
     def _may_settle(self, asset: AssetState, purchase: PurchaseState, now: int) -> bool:
         open_ = purchase.state is State.DELIVERED and purchase.due < now
@@ -289,7 +295,7 @@ class Server:
         )
         return opens
 
-    # -- doing it ----------------------------------------------------------------------------------------------
+    # -- doing it --------------------------------------------------------------------------------------------
 
     def _try(self, job: Job, gate: Gate) -> None:
         try:
@@ -297,7 +303,8 @@ class Server:
         except WrongChainError:
             raise
         except ChainError as exc:
-            # Others come first in the next round: a question that an endpoint always fails at must not hold up the rest.
+            # Others come first in the next round: a question that an endpoint always fails at must not hold
+            # up the rest.
             self._put_off(job, exc)
             if not isinstance(exc, RpcError):
                 raise
@@ -315,11 +322,7 @@ class Server:
         if isinstance(job.item, PurchaseState) and job.item.state is State.DELIVERED:
             self._send(job, entry)
             return
-        ruling = (
-            gate.purchase(job.asset, job.item)
-            if isinstance(job.item, PurchaseState)
-            else gate.request(job.asset, job.item)
-        )
+        ruling = gate.rule(job.asset, job.item)
         if ruling.verdict is Verdict.REVEAL and self._is_worth_it(job):
             self._send(job, entry)
             return
@@ -331,42 +334,27 @@ class Server:
             self._outbox.hold(job.name)
 
     def _send(self, job: Job, entry: Entry | None) -> None:
-        self._reach(f"{job.name.partition(':')[0]}.decided")
-        if entry is not None and entry.state is OutboxState.SIGNED:
-            self._outbox.push(job.name)
+        kind = job.name.partition(":")[0]
+        self._reach(f"{kind}.decided")
+        sent = go_on(self._context, self._outbox, job.name, lambda: self._call(job))
+        if entry is not None and sent.nonce == entry.nonce:
             return
-        call = self._call(job)
-        if entry is not None and entry.state is OutboxState.FAILED:
-            if self._outbox.push(job.name).state is not OutboxState.FAILED:
-                return
-            self._context.sender.forget_nonce()
-            self._outbox.retry(job.name)
-        sent = self._outbox.submit(job.name, call)
-        self._tell(Event(kind="sent", id=job.id, block=self._head, why=job.name.partition(":")[0]))
+        self._tell(Event(kind="sent", id=job.id, block=self._head, why=kind))
         if sent.state is OutboxState.SIGNED:
             # On a chain that makes a block at once this finds the receipt; elsewhere the next rounds do.
             self._outbox.push(job.name)
 
     def _call(self, job: Job) -> Call:
-        context, item, calls = self._context, job.item, self._context.calls
-        market = context.deployment.market
-        if isinstance(item, PurchaseState):
-            order = job.asset.order(item)
-            if item.state is State.DELIVERED:
-                return calls.settle(order)
-            bound = delivery_context(context.chain_id, market=market, purchase=item.id)
-            kappa = self._keyring.kappa(order.version)
-            return calls.deliver(order, *deliver(kappa, blinded=item.key, context=bound))
-        version = job.asset.versions[item.request.version].commitments
-        bound = key_context(context.chain_id, market=market, request=item.id)
-        point, proof = deliver(self._keyring.kappa(version), blinded=item.request.key, context=bound)
-        origin = origin_of(context, job.asset, item)
-        return calls.deliver_key(item.request, version, point, proof, origin=origin)
+        item = job.item
+        if isinstance(item, PurchaseState) and item.state is State.DELIVERED:
+            return self._context.calls.settle(job.asset.order(item))
+        return delivery_call(self._context, self._keyring, job.asset, item)
 
     def _is_worth_it(self, job: Job) -> bool:
-        """Whether a key request deserves an answer: this holder's first for the version, or one whose fee covers the gas.
+        """Whether a key request is this holder's first for the version, or one whose fee covers the gas.
 
-        Without this, a holder could have the service pay gas for ever: each request with a fresh Q is a new one.
+        Without this, a holder could have the service pay gas for ever: each request with a fresh Q is a new
+        one.
         """
         record = job.item
         if not isinstance(record, RequestRecord):
@@ -384,21 +372,18 @@ class Server:
         return record.fee >= self._context.sender.estimate(self._call(job)).fee
 
     def _tidy(self, done: Collection[str], *, moved: bool) -> None:
-        """Take up what the log gave no cause for: operations of purchases that are answered, ended, or gone."""
+        """Take up what the log gave no cause for: purchases that are answered, ended, or gone."""
         for entry in self._outbox.open_entries():
             if self._stop.is_set():
                 return
             if entry.name in done or (not moved and entry.state in (OutboxState.MINED, OutboxState.FAILED)):
                 continue
             try:
-                if entry.name.partition(":")[0] in _SECRETIVE or entry.state is OutboxState.PLANNED:
-                    self._outbox.hold(entry.name)
-                else:
-                    self._outbox.push(entry.name)
+                leave(self._outbox, entry)
             except RefusedError as exc:
                 self._say("waiting", _id_of(entry.name), f"{type(exc).__name__}: {exc}")
 
-    # -- telling -----------------------------------------------------------------------------------------------
+    # -- telling ---------------------------------------------------------------------------------------------
 
     def _put_off(self, job: Job, exc: Exception) -> None:
         """Leave something for later: gas too dear, too little money, somebody else was faster."""
@@ -411,13 +396,13 @@ class Server:
         failed = entry.state is OutboxState.FAILED
         if failed:
             self._served.reverted += 1
-        elif kind == "deliver":
+        elif kind == DELIVER:
             self._served.delivered += 1
-        elif kind == "key":
+        elif kind == KEY:
             self._served.answered += 1
         else:
             self._served.settled += 1
-        words = {"deliver": "delivered", "key": "answered", "settle": "settled"}
+        words = {DELIVER: "delivered", KEY: "answered", SETTLE: "settled"}
         event = "reverted" if failed else words[kind]
         self._tell(
             Event(kind=event, id=_id_of(entry.name), block=entry.mined_in or -1, tx=entry.tx_hash or b"")
@@ -430,8 +415,8 @@ class Server:
             self._tell(Event(kind=kind, id=id_, block=self._head, why=why))
 
 
-def _job(kind: str, id_: bytes, due: int, asset: AssetState, item: PurchaseState | RequestRecord) -> Job:
-    return Job(name=f"{kind}:0x{id_.hex()}", id=id_, due=due, asset=asset, item=item)
+def _job(item: PurchaseState | RequestRecord, *, due: int, asset: AssetState, settle: bool = False) -> Job:
+    return Job(name=name_of(item, settle=settle), id=item.id, due=due, asset=asset, item=item)
 
 
 def _id_of(name: str) -> bytes:

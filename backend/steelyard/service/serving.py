@@ -12,8 +12,8 @@ class Event:
     """Something that the service did or met. Holds ids and reasons, never a key, a proof or a balance.
 
     Attributes:
-        kind: ``started``, ``moved-back``, ``serving``, ``waiting``, ``sent``, ``delivered``, ``answered``, ``settled``, ``held-back``,
-            ``reverted``, ``fault``, ``stopped``.
+        kind: ``started``, ``moved-back``, ``serving``, ``waiting``, ``sent``, ``delivered``, ``answered``,
+            ``settled``, ``held-back``, ``reverted``, ``fault``, ``stopped``.
         id: version, purchase or request, or empty.
         block: number of the newest block, or -1.
         tx: transaction hash, or empty.
@@ -43,7 +43,7 @@ class Event:
 
 @dataclass(kw_only=True)
 class Served:
-    """What one run of the service found mined: deliveries, answered key requests, settlements, transactions that reverted."""
+    """What one run found mined: deliveries, answered key requests, settlements, and what reverted."""
 
     delivered: int = 0
     answered: int = 0

@@ -1,4 +1,4 @@
-"""The seller's folder: which files go into a version, and a stream over them that notices when one changes."""
+"""The seller's folder: which files go into a version, and a stream that notices when one changes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def collect(folder: Path, *, progress: Progress | None = None) -> Input:
         progress: told how many bytes were hashed.
 
     Raises:
-        InputError: there is no such folder, no file in it, or something in it is neither file nor folder (a link, a device).
+        InputError: there is no such folder, no file in it, or something in it is neither file nor folder (a
+            link, a device).
     """
     found = sorted(_walk(folder))
     if not found:
@@ -84,7 +85,10 @@ def collect(folder: Path, *, progress: Progress | None = None) -> Input:
 
 
 class PlainStream:
-    """The plaintext stream of a version: the sealed manifest, then the files. Checks that each file is still what was hashed."""
+    """The plaintext stream of a version: the sealed manifest, then the files.
+
+    Checks that each file is still what was hashed.
+    """
 
     def __init__(self, sealed: bytes, source: Input, *, total: int, progress: Progress | None) -> None:
         """Start before the first byte; ``total`` in bytes, for ``progress``."""
@@ -101,7 +105,8 @@ class PlainStream:
         """Return at most ``size`` bytes, and none only at the end.
 
         Raises:
-            InputError: a file has changed since it was hashed. The key is spent: what was sealed must not be published.
+            InputError: a file has changed since it was hashed. The key is spent: what was sealed must not be
+                published.
         """
         while True:
             data = self._some(size)

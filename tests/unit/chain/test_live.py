@@ -19,7 +19,8 @@ from steelyard.chain.deploy import deploy, verify
 from steelyard.chain.deployment import Deployment
 from steelyard.chain.hexdata import checksum_address, quantity, to_hex
 from steelyard.chain.node import Node
-from steelyard.chain.outbox import Outbox, OutboxState
+from steelyard.chain.outbox import Outbox
+from steelyard.chain.outbox_file import OutboxState
 from steelyard.chain.rpc import Rpc
 from steelyard.chain.sender import Sender
 from steelyard.chain.views import Views
@@ -235,8 +236,9 @@ def work(ready):
     sender = Sender(Rpc(url, chain_id=31337), lambda: bytes.fromhex(key), poll=0.02)
     outbox = Outbox(Path(path), sender)
     os.write(ready, b"!")
-    while any(entry.state in ("planned", "signed") for entry in outbox.resume()):
-        pass
+    while waiting := [entry for entry in outbox.open_entries() if entry.state in ("planned", "signed")]:
+        for entry in waiting:
+            outbox.push(entry.name)
     for number in range(int(count)):
         seller = number.to_bytes(20, "big") if number else b"\\1" * 20
         outbox.send(f"bond:{number}", Calls(market).fund_bond(seller, 1))
@@ -295,13 +297,13 @@ def test_a_stuck_transaction_is_replaced(
         try:
             outbox.submit("bond", call)
             now[0] = 61
-            outbox.resume()
+            outbox.push("bond")
             rpc.call("evm_mine")
-            (entry,) = outbox.resume()
+            entry = outbox.push("bond")
         finally:
             rpc.call("evm_setAutomine", (True,))
         assert entry.state is OutboxState.MINED
-        assert entry.tx_hash == outbox._attempts(entry)[-1].tx_hash != outbox._attempts(entry)[0].tx_hash
+        assert entry.tx_hash == outbox.attempts(entry)[-1].tx_hash != outbox.attempts(entry)[0].tx_hash
     assert (views.free_bond(fresh.address), rpc.get_nonce(fresh.address)) == (3, 1)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from steelyard.chain.calls import Call
-from steelyard.chain.outbox import Outbox, OutboxState
+from steelyard.chain.outbox import Outbox
+from steelyard.chain.outbox_file import Entry, OutboxState
 from steelyard.chain.sender import Sender
 from steelyard.chain.transaction import GWEI
 from steelyard.domain.types import Address
@@ -66,6 +67,11 @@ def reopened(chain: Chain, path: Path, now: list[float], **options: Any) -> Outb
 
 def crash(_: object) -> object:
     raise Crash
+
+
+def resume(outbox: Outbox) -> list[Entry]:
+    """Go on with all that is open, as one does who finds that all of it may be sent."""
+    return [outbox.push(entry.name) for entry in outbox.open_entries()]
 
 
 # -- once --------------------------------------------------------------------------------------------------------
@@ -131,9 +137,9 @@ def test_after_a_crash_before_sending_the_same_bytes_are_sent(
     with closing(sqlite3.connect(path)) as db:
         ((raw,),) = db.execute("SELECT raw FROM attempts").fetchall()
     with closing(reopened(chain, path, now)) as outbox:
-        outbox.resume()
-        assert [entry.state for entry in outbox.resume()] == [OutboxState.MINED]
-        assert outbox.resume() == []
+        resume(outbox)
+        assert [entry.state for entry in resume(outbox)] == [OutboxState.MINED]
+        assert resume(outbox) == []
     assert chain.raws == ["0x" + raw.hex()]
 
 
@@ -158,8 +164,8 @@ def test_a_crash_while_signing_leaves_it_planned(chain: Chain, path: Path, now: 
     chain.handlers["eth_estimateGas"] = lambda _: hex(21_000)
     with closing(reopened(chain, path, now)) as outbox:
         assert outbox.entry("deliver:1").state is OutboxState.PLANNED
-        outbox.resume()
-        outbox.resume()
+        resume(outbox)
+        resume(outbox)
         assert outbox.entry("deliver:1").state is OutboxState.MINED
 
 
@@ -173,8 +179,67 @@ def test_nonces_of_stored_transactions_are_not_given_to_others(
     with closing(reopened(chain, path, now)) as outbox:
         # The chain does not know of nonce 7 yet.
         assert outbox.submit("deliver:2", OTHER).nonce == 8
-        outbox.resume()
+        resume(outbox)
     assert sorted(chain.known.values()) == [7, 8]
+
+
+# -- what may not be sent any more -------------------------------------------------------------------------------
+
+
+def signed_only(chain: Chain, path: Path, now: list[float]) -> Outbox:
+    """An outbox whose process ended between signing and sending."""
+    chain.handlers["eth_sendRawTransaction"] = crash
+    with closing(reopened(chain, path, now)) as outbox, pytest.raises(Crash):
+        outbox.send("deliver:1", CALL)
+    chain.handlers["eth_sendRawTransaction"] = chain.take
+    return reopened(chain, path, now)
+
+
+def test_opening_sends_nothing(chain: Chain, path: Path, now: list[float]) -> None:
+    with closing(signed_only(chain, path, now)) as outbox:
+        assert [entry.state for entry in outbox.open_entries()] == [OutboxState.SIGNED]
+    assert chain.raws == []
+
+
+def test_what_was_never_sent_is_held_and_its_nonce_used_up(
+    chain: Chain, path: Path, now: list[float]
+) -> None:
+    with closing(signed_only(chain, path, now)) as outbox:
+        (signed,) = outbox.attempts(outbox.entry("deliver:1"))
+        outbox.hold("deliver:1")
+        held = outbox.hold("deliver:1")
+        assert held is not None and held.state is OutboxState.FAILED and "held back" in held.note
+    assert "0x" + signed.raw.hex() not in chain.raws
+    assert sorted(chain.known.values()) == [7]
+
+
+def test_what_was_sent_once_is_pushed_on_though_it_is_held(
+    outbox: Outbox, chain: Chain, now: list[float]
+) -> None:
+    chain.mining = False
+    with pytest.raises(PendingError):
+        outbox.send("deliver:1", CALL)
+    chain.known.clear()  # the endpoint forgets; the file does not
+    outbox.hold("deliver:1")
+    assert len(set(chain.raws)) == 1 and sorted(chain.known.values()) == [7]
+
+
+def test_what_was_only_planned_is_forgotten(outbox: Outbox, chain: Chain) -> None:
+    outbox.plan("deliver:1", CALL)
+    assert outbox.hold("deliver:1") is None
+    assert outbox.find("deliver:1") is None
+    assert chain.raws == []
+
+
+def test_what_is_planned_anew_after_a_failure_can_be_held(outbox: Outbox, chain: Chain) -> None:
+    chain.status = 0
+    with pytest.raises(RevertError):
+        outbox.send("deliver:1", CALL)
+    chain.mined.clear()
+    outbox.retry("deliver:1")
+    assert outbox.hold("deliver:1") is None
+    assert outbox.entry("deliver:1").state is OutboxState.PLANNED
+    assert len(chain.raws) == 1
 
 
 # -- stuck -------------------------------------------------------------------------------------------------------
@@ -186,11 +251,11 @@ def test_what_is_stuck_is_replaced_under_its_nonce_with_higher_fees(
     chain.mining = False
     with pytest.raises(PendingError):
         outbox.send("deliver:1", CALL)
-    outbox.resume()
+    resume(outbox)
     assert len(set(chain.raws)) == 1
     now[0] += 61
     chain.known.clear()
-    outbox.resume()
+    resume(outbox)
     assert len(set(chain.raws)) == 2 and [nonce_of(raw) for raw in dict.fromkeys(chain.raws)] == [7, 7]
     with closing(sqlite3.connect(path)) as db:
         (old, new) = db.execute("SELECT max_fee, priority FROM attempts ORDER BY rowid").fetchall()
@@ -205,10 +270,10 @@ def test_whichever_attempt_is_mined_the_operation_is_done(
         outbox.send("deliver:1", CALL)
     now[0] += 61
     # The endpoint refuses the replacement: the first is about to be mined.
-    outbox.resume()
+    resume(outbox)
     chain.mining = True
     chain.mine()
-    assert [entry.state for entry in outbox.resume()] == [OutboxState.MINED]
+    assert [entry.state for entry in resume(outbox)] == [OutboxState.MINED]
     assert outbox.entry("deliver:1").tx_hash == first.value.tx_hash
     assert outbox.send("deliver:1", CALL).tx_hash == first.value.tx_hash
 
@@ -221,7 +286,7 @@ def test_a_replacement_keeps_to_the_limit_of_fees(chain: Chain, path: Path, now:
         with pytest.raises(PendingError):
             outbox.send("deliver:1", CALL)
         now[0] += 61
-        (entry,) = outbox.resume()
+        (entry,) = resume(outbox)
         assert "above the limit" in entry.note and entry.state is OutboxState.SIGNED
     assert len(set(chain.raws)) == 1
 
@@ -237,8 +302,10 @@ def test_what_would_revert_is_not_signed_and_can_be_tried_again(outbox: Outbox, 
     chain.handlers["eth_estimateGas"] = reverting
     with pytest.raises(RevertError):
         outbox.send("deliver:1", CALL)
-    (entry,) = outbox.resume()
-    assert (entry.state, entry.nonce) == (OutboxState.PLANNED, None) and "overflow" in entry.note
+    with pytest.raises(RevertError, match="overflow"):
+        outbox.push("deliver:1")
+    entry = outbox.entry("deliver:1")
+    assert (entry.state, entry.nonce) == (OutboxState.PLANNED, None)
     chain.handlers["eth_estimateGas"] = lambda _: hex(21_000)
     assert outbox.send("deliver:1", CALL).status
     assert len(chain.raws) == 1
@@ -270,7 +337,7 @@ def test_a_nonce_taken_by_a_stranger_fails_the_operation(outbox: Outbox, chain: 
         outbox.send("deliver:1", CALL)
     chain.known.clear()
     chain.nonce, chain.mining = 8, True
-    (entry,) = outbox.resume()
+    (entry,) = resume(outbox)
     assert entry.state is OutboxState.FAILED and "used by another transaction" in entry.note
     with pytest.raises(RefusedError):
         outbox.send("deliver:1", CALL)
@@ -287,7 +354,7 @@ def test_what_is_mined_between_two_questions_has_not_failed(outbox: Outbox, chai
         answer(params) if looks else looks.append(1)  # type: ignore[func-returns-value]
     )
     chain.known.clear()
-    assert [entry.state for entry in outbox.resume()] == [OutboxState.MINED]
+    assert [entry.state for entry in resume(outbox)] == [OutboxState.MINED]
 
 
 def test_an_endpoint_that_is_away_leaves_it_signed(outbox: Outbox, chain: Chain) -> None:
@@ -299,7 +366,7 @@ def test_an_endpoint_that_is_away_leaves_it_signed(outbox: Outbox, chain: Chain)
         outbox.send("deliver:1", CALL)
     assert outbox.entry("deliver:1").state is OutboxState.SIGNED
     chain.handlers["eth_sendRawTransaction"], chain.handlers["eth_getTransactionByHash"] = take, known
-    outbox.resume()
+    resume(outbox)
     assert outbox.send("deliver:1", CALL).status
     assert list(chain.known.values()) == [7]
 
@@ -313,11 +380,11 @@ def test_a_lost_block_brings_the_same_transaction_back(chain: Chain, path: Path,
         chain.mined.clear()
         chain.known.clear()
         chain.nonce, chain.mining = 7, False
-        (entry,) = outbox.resume()
+        (entry,) = resume(outbox)
         assert (entry.state, entry.mined_in) == (OutboxState.SIGNED, None)
         chain.mining = True
         chain.mine()
-        (entry,) = outbox.resume()
+        (entry,) = resume(outbox)
         assert entry.state is OutboxState.MINED
     assert len(set(chain.raws)) == 1
 
@@ -325,7 +392,7 @@ def test_a_lost_block_brings_the_same_transaction_back(chain: Chain, path: Path,
 def test_a_deep_transaction_is_not_looked_at_again(chain: Chain, path: Path, now: list[float]) -> None:
     with closing(reopened(chain, path, now, depth=99)) as outbox:
         outbox.send("deliver:1", CALL)
-        assert outbox.resume() == []
+        assert resume(outbox) == []
 
 
 # -- the file ----------------------------------------------------------------------------------------------------
@@ -363,4 +430,4 @@ def test_only_its_owner_can_read_it(outbox: Outbox, path: Path) -> None:
 
 
 def test_every_write_waits_for_the_disk(outbox: Outbox) -> None:
-    assert outbox._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert outbox._file._db.execute("PRAGMA synchronous").fetchone() == (2,)
