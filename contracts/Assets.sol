@@ -35,6 +35,10 @@ contract Assets is Trail, IAssets, ERC721, IERC2981 {
     uint64 public constant override MAX_SIZE = Content.MAX_SIZE;
 
     uint16 private constant SCHEME = 1;
+
+    /// @dev Set in every revenue node, and so in no asset: nobody can pay to an asset and write into its history.
+    bytes32 private constant NODE_BIT = bytes32(uint256(1) << 255);
+
     bytes32 private constant KEY_PROOF = keccak256("steelyard/key-proof/v1");
     bytes4 private constant ERC4906 = 0x49064906;
 
@@ -54,7 +58,7 @@ contract Assets is Trail, IAssets, ERC721, IERC2981 {
 
     /// @inheritdoc IAssets
     function assetOf(address creator, bytes32 name) public view returns (bytes32) {
-        return keccak256(abi.encode(block.chainid, address(this), creator, name));
+        return keccak256(abi.encode(block.chainid, address(this), creator, name)) & ~NODE_BIT;
     }
 
     /// @inheritdoc IAssets
@@ -181,7 +185,7 @@ contract Assets is Trail, IAssets, ERC721, IERC2981 {
         // Check: something is sealed, by a scheme this deployment can verify, and its income has a node.
         if (version.size == 0 || version.size > MAX_SIZE) revert Assets_BadSize(version.size);
         if (version.scheme != SCHEME) revert Assets_UnknownScheme(version.scheme);
-        if (uint256(version.node) >> 255 == 0) revert Assets_NotANode(version.node);
+        if (version.node & NODE_BIT == 0) revert Assets_NotANode(version.node);
 
         // Check: a fresh key that the publisher knows. The signature names him, so a copied key is of no use to another.
         uint256 x = version.key.x;

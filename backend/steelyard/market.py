@@ -181,8 +181,9 @@ class Market(SellerMethods, BookMethods):
         """Return what buying would cost now, with what the buyer should know first. Changes nothing.
 
         Args:
-            ref: the asset or version; the newest that can be sold if it names none.
-            offer: the offer; the cheapest open one that lets the account in if None.
+            ref: the asset or version; if it names no version, the one that the offer is bound to, or the newest that
+                can be bought.
+            offer: the offer; the cheapest open one of the version that lets the account in if None.
             rental: True for rentals only, False for perpetual licences only.
             allow: the offer's allow-list, as the seller gave it, if it has one that names more than this
                 account.
@@ -206,8 +207,9 @@ class Market(SellerMethods, BookMethods):
         """Check a version and its offer, pay into escrow, and wait for the key.
 
         Args:
-            ref: the asset or version; the newest that can be sold if it names none.
-            offer: the offer; the cheapest open one that lets the account in if None.
+            ref: the asset or version; if it names no version, the one that the offer is bound to, or the newest that
+                can be bought.
+            offer: the offer; the cheapest open one of the version that lets the account in if None.
             max_price: most that may be paid, smallest units of the offer's currency.
             rental: True for rentals only, False for perpetual licences only, None for either.
             allow: the offer's allow-list, as the seller gave it, if it has one that names more than this
@@ -322,8 +324,12 @@ class Market(SellerMethods, BookMethods):
     def dispute(self, purchase: Purchase | PurchaseId | str, *, progress: Progress | None = None) -> Purchase:
         """Look for a leaf that is not what was committed, prove it to the contract, and get the money back.
 
+        If the price was paid in a token that cannot be moved now, the version is flagged all the same, a warning
+        says so, and the purchase stays delivered: take the refund later.
+
         Raises:
-            RefusedError: every leaf is right, or the content window has passed.
+            RefusedError: every leaf is right, the content window has passed, or the version is flagged already.
+            UnavailableError: the endpoint does not show the proof of the delivery.
         """
         from steelyard.service.dispute import dispute
 

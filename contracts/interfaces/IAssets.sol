@@ -6,7 +6,7 @@ import {Point} from "../types/Point.sol";
 /// @title Assets
 /// @notice Who owns which model or dataset, and what each of its versions is committed to. An asset is an ERC-721 token.
 /// @dev Ids are hashes known before inclusion, and never reused:
-///   asset   = keccak256(abi.encode(chainid, this contract, creator, name))
+///   asset   = keccak256(abi.encode(chainid, this contract, creator, name)) with the top bit cleared
 ///   version = keccak256(abi.encode(version)), which holds the asset's id and every commitment.
 /// The name is the salt of the asset's id: up to 32 ASCII bytes, folded to lower case by clients, left-aligned. It is unique
 /// among its creator's assets for ever, and nobody else can take it.

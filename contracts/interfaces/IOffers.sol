@@ -21,7 +21,8 @@ interface IOffers {
         address currency;
         // smallest units of the currency; zero is free
         uint128 price;
-        // wei of the seller's bond reserved for each open purchase, the payer's if the seller fails
+        // wei of the seller's bond reserved for each open purchase, the payer's if the seller fails; at a price of nothing, or next
+        // to nothing, anybody can reserve all of it
         uint128 bond;
         Kind kind;
         ILicences.Scope scope;
@@ -45,6 +46,9 @@ interface IOffers {
         bytes32 text;
         // tells two offers of equal terms apart
         uint64 salt;
+        // the only version sold under the offer; 0 for any of the asset. A seller with a bond names one: else his bond answers for
+        // versions, too, that others published or will publish, and whose key he may not have
+        bytes32 version;
     }
 
     /// @notice An offer was made. A trail event of the asset.
@@ -97,6 +101,10 @@ interface IOffers {
     /// @param bond Wei.
     /// @param least Wei: `minBond`.
     error Offers_BondTooLow(uint128 bond, uint128 least);
+
+    /// @notice The offer sells another version.
+    /// @param version The one it sells.
+    error Offers_OtherVersion(bytes32 version);
 
     /// @notice Only a free licence may be revocable.
     error Offers_PaidRevocable();

@@ -75,6 +75,11 @@ interface IPurchases {
         uint40 settlesAt
     );
 
+    /// @notice The proof of a delivery that opened a content window: a dispute needs it, however the delivery was sent.
+    /// @param purchase The purchase.
+    /// @param proof As it was verified.
+    event DeliveryProof(bytes32 indexed purchase, Proof proof);
+
     /// @notice The content window passed; the price became revenue of the version. A trail event of the asset.
     /// @param asset The asset.
     /// @param purchase Its id.
@@ -209,8 +214,9 @@ interface IPurchases {
     /// @param order The order that the licence came from.
     function renew(Order calldata order) external payable;
 
-    /// @notice Proves that delivered content is not what was committed, in the content window: flags the version and refunds this
-    /// purchase. Anybody may call; only the buyer knows how.
+    /// @notice Proves that delivered content is not what was committed, in the content window: flags the version, and refunds this
+    /// purchase if it was paid in the native coin. An ERC-20 could hold up the flag by refusing to move: there `refund` follows.
+    /// Anybody may call; only the buyer knows how.
     /// @dev Checked in this order: state and window; leaf index, length and path; points; both proofs; then the leaf is decrypted.
     /// @param order The order.
     /// @param fraud The proof.

@@ -12,7 +12,7 @@ import {IPurchases} from "../interfaces/IPurchases.sol";
 /// upper bits hashes to a name that nothing bears, and reading the field reverts.
 library Ids {
     uint256 private constant VERSION_SIZE = 8 * 32;
-    uint256 private constant TERMS_SIZE = 16 * 32;
+    uint256 private constant TERMS_SIZE = 17 * 32;
 
     /// @dev What an order adds to version and terms: buyer, salt, key.x, key.y.
     uint256 private constant REST_SIZE = 4 * 32;

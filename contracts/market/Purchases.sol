@@ -99,6 +99,8 @@ abstract contract Purchases is Offers, Escrow, IPurchases {
             order.version.asset, Delivered.selector, ids.purchase, abi.encode(delivered, until, settlesAt)
         );
 
+        if (!settled) emit DeliveryProof(ids.purchase, proof);
+
         // Interaction
         if (settled) _earn(order);
     }
@@ -183,8 +185,8 @@ abstract contract Purchases is Offers, Escrow, IPurchases {
             order.version.asset, VersionFlagged.selector, ids.version, abi.encode(ids.purchase, fraud.index)
         );
 
-        // Effect, interaction
-        _refund(order, ids);
+        // Effect, interaction: not in an ERC-20, which could hold up the flag by refusing to move; then `refund` follows.
+        if (order.terms.currency == NATIVE) _refund(order, ids);
     }
 
     function _buy(Order calldata order, bytes32[] calldata allowProof) private returns (uint256 licence) {
@@ -199,6 +201,8 @@ abstract contract Purchases is Offers, Escrow, IPurchases {
         (uint32 epoch, uint40 publishedAt) = assets.saleState(order.version.asset, ids.version);
         if (publishedAt == 0) revert Purchases_NoVersion(ids.version);
         if (flagged[ids.version]) revert Purchases_VersionFlagged(ids.version);
+        bytes32 sold = order.terms.version;
+        if (sold != 0 && sold != ids.version) revert Offers_OtherVersion(sold);
         _requireAllowed(order, allowProof);
 
         // Effect

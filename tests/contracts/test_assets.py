@@ -456,3 +456,11 @@ def test_views_of_nothing_are_empty(assets):
 
 def test_constants(assets):
     assert (read(assets, "MAX_ROYALTY"), read(assets, "MAX_SIZE")) == (1_000, 2**52)
+
+
+def test_no_asset_is_a_payee(shop, treasury, stranger, seller):
+    """Nodes have the top bit, assets never: nobody can write income into an asset's own history."""
+    names = [f"name-{i}".encode().ljust(32, b"\0") for i in range(32)]
+    ids = [bytes(read(shop.assets, "assetOf", seller, name)) for name in names]
+    assert all(id_[0] < 0x80 for id_ in ids) and len(set(ids)) == len(ids)
+    rejects("Treasury_NotAPayee", ids[0])(treasury.move, ids[0], bytes(20), 0, sender=stranger)

@@ -245,3 +245,20 @@ def test_offer_outlives_time(shop, sealed):
     terms = shop.offer(sealed)
     warp(now() + 400 * DAY)
     shop.buy(shop.order(sealed, terms))
+
+
+def test_rejects_another_version_than_the_offer_names(shop: Shop, market, sealed, buyer):
+    """A bond answers only for what its seller chose to sell: not for what others published under the same asset."""
+    other = shop.publish(sealed.version.asset, "other")
+    terms = shop.offer(sealed, version=sealed.id)
+    order = shop.order(other, terms)
+    rejects("Offers_OtherVersion", sealed.id)(market.buy, order.abi(), [], sender=buyer, value=PRICE)
+
+    shop.buy(shop.order(sealed, terms))
+
+
+def test_an_offer_that_names_no_version_sells_each(shop: Shop, sealed):
+    other = shop.publish(sealed.version.asset, "other")
+    terms = shop.offer(sealed)
+    shop.buy(shop.order(other, terms))
+    shop.buy(shop.order(sealed, terms, salt=1))

@@ -20,7 +20,7 @@ def test_opens_the_content_window(shop, market, sealed, buyer, seller):
 
     tx = shop.deliver(order, sealed)
 
-    delivered, _ = shop.delivery(order, sealed)
+    delivered, proof = shop.delivery(order, sealed)
     assert events(tx) == [
         event("Transfer", from_=bytes(20), to=buyer, tokenId=number(shop.id(order))),
         event(
@@ -32,6 +32,7 @@ def test_opens_the_content_window(shop, market, sealed, buyer, seller):
             until=0,
             settlesAt=now() + DAY,
         ),
+        event("DeliveryProof", purchase=shop.id(order), proof=proof),
     ]
     record = shop.licence(order)
     assert (record["state"], record["due"], record["until"]) == (State.DELIVERED, now() + DAY, 0)

@@ -29,6 +29,8 @@ from tests.contracts.support.shop import (
 LAST = 2
 """The partial leaf."""
 
+from tests.contracts.support.tokens import give, make_token, priced
+
 
 def _error(shop, order, fraud):
     found = outcome(shop.market.dispute, order.abi(), fraud, sender=shop.roles.buyer)
@@ -383,3 +385,23 @@ def test_c27_dispute_with_a_reused_key_does_not_open_another_version(shop, marke
     assert len(candidates) > 100
     sent = bytes.fromhex(str(market.dispute.encode_input(two.abi(), shop.fraud(two, second, LAST)))[2:])
     assert b.reveal() not in sent
+
+
+def test_a_token_that_does_not_move_cannot_stop_the_flag(shop, market, treasury, deployer, buyer):
+    """The dispute flags; the refund follows when the token moves again, and the seller cannot settle meanwhile."""
+    false = shop.register("garbage", spoil=0)
+    coin = make_token("pausable", deployer)
+    give(shop, coin, buyer, 1_000)
+    order = shop.delivered(false, **priced(coin))
+    coin.send(deployer, "setPaused", True)
+
+    market.dispute(order.abi(), shop.fraud(order, false, 0), {"from": buyer})
+
+    assert read(market, "flagged", false.id)
+    assert shop.licence(order)["state"] == State.DELIVERED
+    coin.send(deployer, "setPaused", False)
+    warp(now() + 2 * DAY)
+    rejects("Purchases_VersionFlagged", false.id)(market.settle, order.abi(), sender=buyer)
+    market.refund(order.abi(), {"from": buyer})
+    assert shop.balance(buyer, coin) == 1_000
+    assert shop.balance(buyer) == MIN_BOND

@@ -73,6 +73,17 @@ def deployment(faucet: Sender) -> Deployment:
 def coin(request: pytest.FixtureRequest, faucet: Sender) -> tuple[Address, Sender]:
     """An ERC-20 of six decimals, with or without permits, and who may mint it (anybody)."""
     name = "Coin" if request.param == "permit" else "NoReturnCoin"
+    return deploy_coin(faucet, name), faucet
+
+
+@pytest.fixture(scope="session")
+def stuck_coin(faucet: Sender) -> tuple[Address, Sender]:
+    """An ERC-20 that its issuer can stop."""
+    return deploy_coin(faucet, "PausableCoin"), faucet
+
+
+def deploy_coin(faucet: Sender, name: str) -> Address:
+    """Deploy a test token as it was compiled last."""
     for place in (f"build/forge/out/{name}.sol/{name}.json", f"build/brownie/contracts/{name}.json"):
         file = Path(__file__).parents[2] / place
         if file.is_file():
@@ -85,7 +96,7 @@ def coin(request: pytest.FixtureRequest, faucet: Sender) -> tuple[Address, Sende
     arguments = encode(["uint8"], [6]) if inputs else b""
     receipt = faucet.send(Call(None, bytes.fromhex(code.removeprefix("0x")) + arguments))
     assert receipt.contract is not None
-    return receipt.contract, faucet
+    return receipt.contract
 
 
 @pytest.fixture
@@ -118,7 +129,7 @@ def market_of(
     ) -> Market:
         if account is None:
             account = Account.from_key(Secret(secrets.token_bytes(32)))
-            faucet.send(Call(account.address, b"", 100 * ETHER))
+            faucet.send(Call(account.address, b"", 10 * ETHER))
         market = Market(
             node.url,
             deployment=deployment,

@@ -19,11 +19,12 @@ from steelyard.errors import (
     NotFoundError,
     RefusedError,
     RevertError,
+    RpcError,
     TrailError,
     UnsafeError,
 )
 from steelyard.market import Market
-from steelyard.service.results import Offered, Published
+from steelyard.service.results import Offered, Published, Purchase
 from steelyard.storage.embedded import EmbeddedStore
 
 ETHER = 10**18
@@ -529,6 +530,219 @@ def test_a_window_settles_after_it_and_not_before(
     travel(3601)
     assert seller.settle(purchase).state is State.SETTLED
     assert seller.balance().bond == seller.context.deployment.min_bond
+
+
+def test_a_dispute_in_a_token_flags_first_and_then_refunds(
+    seller: Market, buyer: Market, fraud: Published, coin: tuple[Address, Sender]
+) -> None:
+    purchase = sold_for_coins(seller, buyer, fraud, coin)
+    disputed = buyer.dispute(purchase)
+    assert disputed.state is State.REFUNDED and disputed.flagged
+    assert buyer.balance(coin[0]).treasury == 400
+    with pytest.raises(RefusedError, match="refunded"):
+        buyer.dispute(purchase)
+
+
+def test_a_token_that_is_stuck_does_not_stop_the_flag(
+    seller: Market, buyer: Market, fraud: Published, stuck_coin: tuple[Address, Sender]
+) -> None:
+    token, issuer = stuck_coin
+    purchase = sold_for_coins(seller, buyer, fraud, stuck_coin)
+    issuer.send(Call(token, call_data("setPaused(bool)", True), name="pause"))
+    with pytest.warns(UserWarning, match="take the refund later"):
+        disputed = buyer.dispute(purchase)
+    assert disputed.state is State.DELIVERED and disputed.flagged
+    with pytest.raises(RefusedError, match="take the refund"):
+        buyer.dispute(purchase)
+    issuer.send(Call(token, call_data("setPaused(bool)", False), name="unpause"))
+    assert buyer.refund(purchase).state is State.REFUNDED
+
+
+def sold_for_coins(
+    seller: Market, buyer: Market, version: Published, coin: tuple[Address, Sender]
+) -> Purchase:
+    token, minter = coin
+    minter.send(Call(token, call_data("mint(address,uint256)", buyer.context.account.address, 400)))
+    offered = seller.offer(version.ref, price=400, currency=token, window=3600)
+    purchase = buyer.buy(version.ref, offer=offered.offer, wait=False)
+    seller.deliver(purchase)
+    return purchase
+
+
+# -- a seller who hides how he delivered ------------------------------------------------------------------------------
+
+
+def hidden(call: Call, decoy: bytes) -> Call:
+    """Return a creation whose code holds a decoy and a call with all words of its proof masked, and makes the call."""
+    assert call.to is not None
+    size, mask = len(call.data), b"\x5a" * 32
+    masked = bytearray(call.data)
+    code = bytearray()
+    for place in range(size - 7 * 32, size, 32):
+        masked[place : place + 32] = bytes(
+            a ^ b for a, b in zip(masked[place : place + 32], mask, strict=True)
+        )
+        at = place.to_bytes(3, "big")
+        # memory[place] ^= mask
+        code += b"\x7f" + mask + b"\x62" + at + b"\x51\x18\x62" + at + b"\x52"
+    # call(gas, market, 0, 0, size, 0, 0), and revert if it fails
+    code += b"\x5f\x5f\x62" + size.to_bytes(3, "big") + b"\x5f\x5f\x73" + call.to + b"\x5a\xf1"
+    code += b"\x61" + (13 + len(code) + 8).to_bytes(2, "big") + b"\x57\x5f\x5f\xfd\x00\x5b\x00"
+    start = 13 + len(code)
+    # codecopy(0, start, size)
+    head = b"\x62" + size.to_bytes(3, "big") + b"\x62" + start.to_bytes(3, "big") + b"\x5f\x39"
+    head = head.ljust(13, b"\x5b")
+    return Call(None, head + bytes(code) + bytes(masked) + decoy)
+
+
+def hide_delivery(seller: Market, purchase: Purchase) -> None:
+    """Deliver in a way that no call data shows, with false proofs beside it."""
+    from steelyard.service.dispatch import delivery_call
+    from steelyard.service.keyring import Keyring
+    from steelyard.service.naming import find_purchase
+
+    context = seller.context
+    asset, found = find_purchase(context, purchase.id)
+    call = delivery_call(context, Keyring(context), asset, found)
+    false = bytearray(call.data)
+    false[-33] ^= 1
+    context.send(hidden(call, bytes(false)))
+    assert context.views.licence(purchase.id).state in (State.DELIVERED, State.SETTLED)
+
+
+def refuse_traces(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = market.context.rpc.call
+
+    def refuse(method: str, params: tuple[object, ...] = ()) -> object:
+        if method == "debug_traceTransaction":
+            raise RpcError("no such method", code=-32601, reason="no such method", data=None)
+        return call(method, params)
+
+    monkeypatch.setattr(market.context.rpc, "call", refuse)
+
+
+@pytest.mark.parametrize("traces", [True, False])
+def test_hidden_delivery_data_does_not_stop_a_dispute(
+    seller: Market, buyer: Market, fraud: Published, monkeypatch: pytest.MonkeyPatch, traces: bool
+) -> None:
+    purchase = buyer.buy(fraud.ref, wait=False)
+    hide_delivery(seller, purchase)
+    if not traces:
+        refuse_traces(buyer, monkeypatch)
+    with pytest.raises(LeafError, match="Dispute purchase"):
+        buyer.pull(purchase)
+    assert buyer.dispute(purchase).state is State.REFUNDED
+
+
+def test_hidden_delivery_data_does_not_stop_a_pull(
+    seller: Market,
+    buyer: Market,
+    published: Published,
+    offered: Offered,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    purchase = buyer.buy(published.ref, wait=False)
+    hide_delivery(seller, purchase)
+    refuse_traces(buyer, monkeypatch)
+    assert same_files(folder, buyer.pull(purchase))
+
+
+def test_a_hidden_proof_is_found_by_a_trace(
+    seller: Market, buyer: Market, published: Published, offered: Offered
+) -> None:
+    from steelyard.service.keys import find_proof, from_purchase
+    from steelyard.service.naming import find_purchase
+
+    purchase = buyer.buy(published.ref, wait=False)
+    hide_delivery(seller, purchase)
+    asset, found = find_purchase(buyer.context, purchase.id)
+    item = from_purchase(buyer.context, asset, found)
+    assert item is not None
+    assert find_proof(buyer.context, item, asset.versions[found.version].commitments) is not None
+
+
+def test_a_node_that_lies_about_the_key_is_not_taken_for_a_false_seller(
+    seller: Market,
+    buyer: Market,
+    published: Published,
+    offered: Offered,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    from dataclasses import replace
+
+    from steelyard.crypto.curve import G
+    from steelyard.service import pull
+
+    purchase = buyer.buy(published.ref, wait=False)
+    seller.deliver(purchase)
+    real = pull.from_purchase  # type: ignore[attr-defined]
+
+    def lie(*args: object) -> object:
+        item = real(*args)  # type: ignore[arg-type]
+        assert item is not None
+        return replace(item, delivered=G)
+
+    monkeypatch.setattr(pull, "from_purchase", lie)
+    with pytest.raises(LeafError, match="may lie about it"):
+        buyer.pull(purchase, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+# -- offers of one version --------------------------------------------------------------------------------------------
+
+
+def test_an_offer_with_a_bond_sells_the_newest_version_only(
+    seller: Market, buyer: Market, published: Published, folder: Path
+) -> None:
+    asset = published.ref.partition("@")[0]
+    seller.fund_bond(seller.context.deployment.min_bond)
+    bound = seller.offer(asset, price=PRICE, window=3600)
+    assert bound.terms.version == published.version and bound.version == 1
+    assert [item.version for item in seller.offers(asset)] == [1]
+    (folder / "model.onnx").write_bytes(b"better")
+    second = seller.new_version(asset, folder)
+    with pytest.raises(RefusedError, match="no open"):
+        buyer.quote(second.ref)
+    with pytest.raises(RefusedError, match="sells version 1 and no other"):
+        buyer.buy(second.ref, offer=bound.offer, wait=False)
+    assert buyer.quote(asset).version == published.version
+    assert buyer.buy(asset, offer=bound.offer, wait=False).version == published.version
+
+
+def test_an_offer_without_a_bond_sells_any_version_unless_one_is_named(
+    seller: Market, buyer: Market, published: Published, folder: Path
+) -> None:
+    asset = published.ref.partition("@")[0]
+    cheap = seller.offer(f"{asset}@1", price=PRICE)
+    assert cheap.terms.version == published.version
+    (folder / "model.onnx").write_bytes(b"better")
+    second = seller.new_version(asset, folder)
+    dear = seller.offer(asset, price=2 * PRICE)
+    assert dear.terms.version == bytes(32)
+    assert (buyer.quote(asset).version, buyer.quote(asset).offer) == (second.version, dear.offer)
+    assert buyer.quote(f"{asset}@1").offer == cheap.offer
+    assert buyer.quote(asset, offer=cheap.offer).version == published.version
+
+
+def test_the_market_itself_refuses_another_version(
+    seller: Market, buyer: Market, published: Published, folder: Path
+) -> None:
+    from steelyard.service.purchase import make_order
+
+    bound = seller.offer(f"{published.ref.partition('@')[0]}@1", price=PRICE)
+    (folder / "model.onnx").write_bytes(b"better")
+    second = seller.new_version(published.ref, folder)
+    commitments = buyer.info(second.ref).versions[1].commitments
+    order = make_order(buyer.context, commitments, bound.terms)
+    with pytest.raises(RevertError, match="choose another offer"):
+        buyer.context.send(buyer.context.calls.buy(order, ()))
+
+
+def test_a_free_offer_with_a_bond_needs_an_allow_list(seller: Market, published: Published) -> None:
+    with pytest.raises(InputError, match="allow-list"):
+        seller.offer(published.ref, price=0, bond=seller.context.deployment.min_bond)
 
 
 # -- publishing ------------------------------------------------------------------------------------------------------

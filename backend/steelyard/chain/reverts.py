@@ -72,6 +72,7 @@ _ADVICE = {
     "Offers_BadDeliveryTime": "the time to deliver must be 1 hour to 30 days",
     "Offers_BadWindow": "the content window must be 0 or 1 hour to 30 days",
     "Offers_BondTooLow": "raise the bond of the offer to the market's least bond",
+    "Offers_OtherVersion": "the offer sells that version and no other: choose another offer",
     "Offers_PaidRevocable": "only a free licence may be revocable",
     "Offers_OpenFreeSupply": "a free, limited offer needs an allow-list",
     "Escrow_BondTooLow": "the seller's free bond is too small: the seller must fund it first",

@@ -128,15 +128,25 @@ def info_lines(session: Session, found: AssetInfo, *, card: bool) -> list[str]:
             lines.append(f"  file    {entry.path}  {format_size(entry.size)}")
     for offer in found.offers:
         lines += ["", f"offer   0x{offer.offer.hex()}{'' if offer.open else '  (closed)'}"]
-        lines += [f"  {line}" for line in terms_lines(session, offer.terms, sold=offer.sold)]
+        lines += [
+            f"  {line}" for line in terms_lines(session, offer.terms, sold=offer.sold, version=offer.version)
+        ]
     newest = found.versions[-1] if found.versions else None
     if card and newest is not None and newest.card:
         lines += ["", newest.card.rstrip()]
     return lines
 
 
-def terms_lines(session: Session, terms: Terms, *, sold: int = 0) -> list[str]:
-    """Return terms as names and values, for people who are about to agree to them."""
+def terms_lines(session: Session, terms: Terms, *, sold: int = 0, version: int | None = None) -> list[str]:
+    """Return terms as names and values, for people who are about to agree to them.
+
+    Args:
+        session: of the command.
+        terms: all terms.
+        sold: places taken.
+        version: number of the only version that is sold under them, where it is known.
+    """
+    only = f"0x{terms.version.hex()[:16]}..." if version is None else str(version)
     rental = terms.kind.name == "RENTAL"
     covers = {"ONE": "this version", "ALL": "all versions"}.get(terms.scope.name, "versions until it ends")
     if terms.scope.name == "UNTIL_END" and not rental:
@@ -154,6 +164,7 @@ def terms_lines(session: Session, terms: Terms, *, sold: int = 0) -> list[str]:
         [
             ("price", session.money(terms.price, terms.currency) if terms.price else "free"),
             ("kind", f"rental of {format_duration(terms.period)}{renewal}" if rental else "perpetual"),
+            ("version", f"{only} only" if any(terms.version) else ""),
             ("covers", covers),
             ("rights", ", ".join(rights)),
             ("delivery", f"within {format_duration(terms.deliver_within)}, or the money back"),

@@ -79,7 +79,11 @@ def make(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    """Offer licences of an asset, in any of its versions."""
+    """Offer licences of an asset.
+
+    In any of its versions; with a version in REF, such as digits@2, in that one only. With a window or a bond
+    in one only too: the newest, if REF names none.
+    """
     from steelyard.chain.hexdata import parse_address
     from steelyard.cli.rights import to_address
 
@@ -136,7 +140,9 @@ def list_all(session: Session, ref: str, everything: bool) -> None:
     lines: list[str] = []
     for item in found:
         lines += ["", f"offer   0x{item.offer.hex()}{'' if item.open else '  (closed)'}"]
-        lines += [f"  {line}" for line in terms_lines(session, item.terms, sold=item.sold)]
+        lines += [
+            f"  {line}" for line in terms_lines(session, item.terms, sold=item.sold, version=item.version)
+        ]
     session.out.result(found, lines[1:])
     if not found:
         session.out.say("No offers.")
@@ -158,5 +164,5 @@ def offer_lines(session: Session, done: Offered) -> list[str]:
     """Return what to print of an offer that was made."""
     return [
         *pairs([("offer", "0x" + done.offer.hex()), *sent_lines(done)]),
-        *(f"  {line}" for line in terms_lines(session, done.terms)),
+        *(f"  {line}" for line in terms_lines(session, done.terms, version=done.version)),
     ]

@@ -118,7 +118,8 @@ def dispute_command(session: Session, purchase: str, dry_run: bool, yes: bool) -
     """Prove that content is false.
 
     Looks for a part that does not decrypt to what the seller committed to, and proves it to the contract, in
-    the content window. The version is flagged for ever, and price and bond are yours.
+    the content window. The version is flagged for ever, and price and bond are yours. A price in a token takes a
+    second transaction.
     """
     item = find_purchase(session, purchase, states=(State.DELIVERED,))
     market = session.market.dry_run() if dry_run else session.market

@@ -237,8 +237,10 @@ def _positions(
 
 def _offer(session: Session, done: Published, price: int, window: int | None) -> Offered:
     market: Market = session.market
+    # With a window it is bound to this version by its bond; without one, to none.
+    ref = done.ref if window else done.ref.rpartition("@")[0]
     try:
-        return market.offer(done.ref, price=price, window=window or 0)
+        return market.offer(ref, price=price, window=window or 0)
     except SteelyardError:
         # The version stands; the exit code is that of the offer.
         session.out.warn(

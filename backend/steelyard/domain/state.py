@@ -413,9 +413,9 @@ def _version(value: Value) -> Version:
 def _terms(value: Value) -> Terms:
     assert isinstance(value, tuple)
     seller, currency, price, bond, kind, scope, transferable, revocable, *rest = value
-    period, renew_until, supply, deliver_within, window, allow_list, text, salt = rest
+    period, renew_until, supply, deliver_within, window, allow_list, text, salt, version = rest
     assert isinstance(seller, bytes) and isinstance(currency, bytes)
-    assert isinstance(allow_list, bytes) and isinstance(text, bytes)
+    assert isinstance(allow_list, bytes) and isinstance(text, bytes) and isinstance(version, bytes)
     return Terms(
         seller=Address(seller),
         currency=Address(currency),
@@ -433,6 +433,7 @@ def _terms(value: Value) -> Terms:
         allow_list=allow_list,
         text=text,
         salt=_number(salt),
+        version=version,
     )
 
 

@@ -30,7 +30,7 @@ MAX_NAME = 32
 
 POINT = "(uint256,uint256)"
 VERSION = f"(bytes32,bytes32,bytes32,uint64,uint16,{POINT},bytes32)"
-TERMS = "(address,address,uint128,uint128,uint8,uint8,bool,bool,uint32,uint40,uint32,uint32,uint32,bytes32,bytes32,uint64)"
+TERMS = "(address,address,uint128,uint128,uint8,uint8,bool,bool,uint32,uint40,uint32,uint32,uint32,bytes32,bytes32,uint64,bytes32)"
 ORDER = f"({VERSION},{TERMS},address,bytes32,{POINT})"
 KEY_REQUEST = f"(uint256,bytes32,address,{POINT})"
 POSITION = "(bytes32,uint16)"
@@ -127,6 +127,7 @@ class Terms:
     allow_list: bytes
     text: bytes
     salt: int
+    version: bytes = bytes(32)
 
     def abi(self) -> tuple[Value, ...]:
         """Return the value for the ABI type ``TERMS``."""
@@ -147,6 +148,7 @@ class Terms:
             self.allow_list,
             self.text,
             self.salt,
+            self.version,
         )
 
     def id(self, asset: AssetId) -> OfferId:
@@ -258,7 +260,8 @@ def name_of(word: bytes) -> str:
 def asset_id(*, chain_id: int, registry: Address, creator: Address, name: bytes) -> AssetId:
     """Return the id of an asset; ``name`` is the 32-byte word."""
     types = ("uint256", "address", "address", "bytes32")
-    return AssetId(keccak256(encode(types, (chain_id, registry, creator, name))))
+    digest = keccak256(encode(types, (chain_id, registry, creator, name)))
+    return AssetId(bytes([digest[0] & 0x7F]) + digest[1:])
 
 
 def checked_amount(value: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from steelyard.domain.records import AssetState, OfferState, VersionState
-from steelyard.domain.types import AssetKind, State
+from steelyard.domain.types import AssetKind, State, VersionId
 from steelyard.errors import NotFoundError, StoreError, VerificationError
 from steelyard.service.context import Context
 from steelyard.service.naming import asset_name, canonical, find_asset
@@ -58,6 +58,7 @@ def describe(context: Context, asset: AssetState, *, block: int, fetch: bool) ->
 
 def describe_offer(context: Context, asset: AssetState, offer: OfferState, *, fetch: bool) -> OfferInfo:
     """Return an offer."""
+    only = asset.versions.get(VersionId(offer.terms.version))
     return OfferInfo(
         offer=offer.id,
         asset=asset.id,
@@ -66,6 +67,7 @@ def describe_offer(context: Context, asset: AssetState, offer: OfferState, *, fe
         open=asset.is_open(offer),
         sold=offer.sold,
         text=_text(context, offer) if fetch else None,
+        version=None if only is None else only.number,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 from steelyard.chain.calls import Fraud
@@ -9,9 +10,9 @@ from steelyard.crypto.content import Witness, build_witness, split_leaf_list
 from steelyard.crypto.delivery import dispute_context, open_dispute
 from steelyard.crypto.stream import chunk_roots, open_stream
 from steelyard.domain.records import AssetState, PurchaseState
-from steelyard.domain.types import State
+from steelyard.domain.types import NATIVE, Order, State
 from steelyard.errors import LeafError, RefusedError, UnavailableError, UnsafeError
-from steelyard.service.context import Context
+from steelyard.service.context import Context, Mined
 from steelyard.service.keys import Received, find_proof, from_purchase
 from steelyard.service.naming import find_purchase
 from steelyard.service.public import CIPHERTEXT, Counted, Progress, open_folder, read_lists
@@ -35,16 +36,20 @@ def dispute(context: Context, value: object, *, progress: Progress | None) -> Pu
         raise RefusedError(
             f"purchase 0x{purchase.id.hex()} is {purchase.state.name.lower()}: only a delivered one can be disputed"
         )
+    if asset.versions[purchase.version].flagged:
+        raise RefusedError(
+            f"the version of purchase 0x{purchase.id.hex()} was proved false already: take the refund"
+        )
     if context.now() > purchase.due:
         raise RefusedError(
             f"the content window of purchase 0x{purchase.id.hex()} ended at {purchase.due} (Unix seconds)"
         )
     evidence = _find(context, asset, purchase, progress=progress)
     item = evidence.item
-    delivery = find_proof(context, item)
+    delivery = find_proof(context, item, version)
     if delivery is None:
         raise UnavailableError(
-            "the endpoint does not show the call that delivered the key, and a dispute repeats its proof: use one that can trace"
+            "the endpoint does not show the proof of the delivered key, and a dispute repeats it: use another one"
         )
     bound = dispute_context(
         context.chain_id, market=context.deployment.market, purchase=purchase.id, version=purchase.version
@@ -60,8 +65,26 @@ def dispute(context: Context, value: object, *, progress: Progress | None) -> Pu
         plaintext_hash=evidence.witness.salted,
         path=evidence.witness.path,
     )
-    mined = context.send(context.calls.dispute(asset.order(purchase), fraud))
-    return after(context, purchase.id, mined)
+    order = asset.order(purchase)
+    mined = [context.send(context.calls.dispute(order, fraud))]
+    if order.terms.currency != NATIVE:
+        mined += _refund(context, order, purchase)
+    return after(context, purchase.id, *mined)
+
+
+def _refund(context: Context, order: Order, purchase: PurchaseState) -> list[Mined]:
+    """Take the money back where the dispute alone does not: a token could hold it up, and with it the flag."""
+    if context.dry:
+        return []
+    try:
+        return [context.send(context.calls.refund(order))]
+    except RefusedError as exc:
+        warnings.warn(
+            f"the version is flagged as false, but the refund of purchase 0x{purchase.id.hex()} failed: {exc}. "
+            "Nothing is lost: take the refund later",
+            stacklevel=2,
+        )
+        return []
 
 
 def _find(

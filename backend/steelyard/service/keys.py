@@ -19,23 +19,26 @@ from steelyard.crypto.delivery import (
 from steelyard.crypto.derive import blind_scalar
 from steelyard.crypto.dleq import Proof
 from steelyard.crypto.secret import Secret
-from steelyard.domain.abi import decode, encode, selector
+from steelyard.domain.abi import decode, encode, selector, topic
 from steelyard.domain.point import Point
 from steelyard.domain.records import AssetState, PurchaseState, RequestRecord, VersionState
 from steelyard.domain.types import (
     KEY_REQUEST,
     ORDER,
     POINT,
+    VERSION,
     PurchaseId,
     RequestState,
     State,
     Version,
     VersionId,
 )
-from steelyard.errors import ChainError, RefusedError, VerificationError
+from steelyard.errors import ChainError, ProofError, RefusedError, VerificationError
 from steelyard.service.context import Context
 
 _PROOF_SIZE = 7 * 32
+_REQUEST_GAP = 2 * 32 + 2 * 32
+_DELIVERY_PROOF = topic(f"DeliveryProof(bytes32,{PROOF})")
 _MAX_COUNTER_SLACK = 8
 
 
@@ -49,7 +52,8 @@ class Received:
         blinded: ``Q``.
         context: what the proof is bound to, 32 bytes.
         tx: transaction that delivered it.
-        call: call data up to the proof, as far as it is known beforehand: selector and encoded arguments.
+        call: call data up to the proof, as far as it is known: selector and encoded arguments. Of a key request
+            origin and ``D`` lie between.
         purchase: the purchase, if it was one.
     """
 
@@ -107,7 +111,7 @@ def received(context: Context, asset: AssetState, version: VersionState) -> list
     for record in asset.requests.values():
         asked = record.request
         if record.state is RequestState.ANSWERED and asked.version == version.id and asked.holder == own:
-            item = _from_request(context, asset, record)
+            item = _from_request(context, asset, record, version.commitments)
             if item is not None:
                 found.append(item)
     return found[::-1]
@@ -139,17 +143,20 @@ def from_purchase(context: Context, asset: AssetState, purchase: PurchaseState) 
     )
 
 
-def _from_request(context: Context, asset: AssetState, record: RequestRecord) -> Received | None:
+def _from_request(
+    context: Context, asset: AssetState, record: RequestRecord, version: Version
+) -> Received | None:
     b = find_request_scalar(context, asset, record)
     if b is None or record.delivered is None:
         return None
+    signature = f"deliverKey({KEY_REQUEST},{VERSION},bytes32[2],{POINT},{PROOF})"
     return Received(
         delivered=record.delivered,
         b=b,
         blinded=record.request.key,
         context=key_context(context.chain_id, market=context.deployment.market, request=record.id),
         tx=record.delivered_tx,
-        call=encode((KEY_REQUEST,), (record.request.abi(),)),
+        call=selector(signature) + encode((KEY_REQUEST, VERSION), (record.request.abi(), version.abi())),
         purchase=None,
     )
 
@@ -180,39 +187,56 @@ def no_key(context: Context, asset: AssetState, version: VersionState, *, name: 
 # -- the proof -----------------------------------------------------------------------------------------------
 
 
-def find_proof(context: Context, item: Received) -> Proof | None:
-    """Return the proof of a delivery, from the call data that brought it, or None if the endpoint cannot show it.
+def find_proof(context: Context, item: Received, version: Version) -> Proof | None:
+    """Return the proof of a delivery, verified, or None if the endpoint does not show it.
 
-    A relay may have made the call from a contract of its own; then the endpoint is asked to trace it.
+    Whoever sends a delivery chooses how: from a contract of his own, with the call data hidden, or behind bytes that look like
+    a proof. So every candidate is verified, and the next one tried. A delivery that opened a content window
+    logs its proof, which cannot be hidden; of others it is call data, possibly of an inner call.
+
+    Args:
+        context: market and account.
+        item: the delivery.
+        version: commitments of the version.
     """
-    for data in _inputs(context, item.tx):
-        start = data.find(item.call)
-        while start >= 0:
-            proof = _read_proof(data[start + len(item.call) :], item)
-            if proof is not None:
-                return proof
-            start = data.find(item.call, start + 1)
+    for proof in _candidates(context, item):
+        try:
+            dleq.verify(
+                proof, public=version.key, base=item.blinded, result=item.delivered, context=item.context
+            )
+        except ProofError:
+            continue
+        return proof
     return None
 
 
-def require_delivered(context: Context, item: Received, version: Version) -> Proof | None:
-    """Verify a delivery again, without the contract: ``D`` is ``kappa*Q``. Returns the proof, or None if it was not found.
+def _candidates(context: Context, item: Received) -> Iterator[Proof]:
+    if item.purchase is not None:
+        yield from _logged(context, item.tx, item.purchase.id)
+    for data in _inputs(context, item.tx):
+        start = data.find(item.call)
+        while start >= 0:
+            end = start + len(item.call) + (_REQUEST_GAP if item.purchase is None else 0)
+            if (proof := _read_proof(data[end : end + _PROOF_SIZE])) is not None:
+                yield proof
+            start = data.find(item.call, start + 1)
 
-    Raises:
-        ProofError: the proof is false: the node lies about the chain.
-    """
-    proof = find_proof(context, item)
-    if proof is not None:
-        dleq.verify(proof, public=version.key, base=item.blinded, result=item.delivered, context=item.context)
-    return proof
 
-
-def _read_proof(data: bytes, item: Received) -> Proof | None:
-    """Return the proof that follows, if it fits; of a key request the version, the origin and D come first."""
-    if item.purchase is None:
-        data = data[8 * 32 + 2 * 32 + 2 * 32 :]
+def _logged(context: Context, tx: bytes, purchase: PurchaseId) -> Iterator[Proof]:
+    """Yield what the market logged as proof of a purchase's delivery."""
     try:
-        ((a1, a2, s, cy, inverse),) = decode((PROOF,), data[:_PROOF_SIZE])  # type: ignore[misc, str-unpack]
+        receipt = context.rpc.get_receipt(tx)
+    except ChainError:
+        return
+    for log in () if receipt is None else receipt.logs:
+        ours = log.address == context.deployment.market and log.topics == (_DELIVERY_PROOF, purchase)
+        if ours and (proof := _read_proof(log.data)) is not None:
+            yield proof
+
+
+def _read_proof(data: bytes) -> Proof | None:
+    try:
+        ((a1, a2, s, cy, inverse),) = decode((PROOF,), data)  # type: ignore[misc, str-unpack]
     except (VerificationError, ValueError):
         return None
     assert isinstance(a1, bytes) and isinstance(s, int) and isinstance(inverse, int)
@@ -225,20 +249,28 @@ def _point(value: tuple[Any, ...]) -> Point:
 
 
 def _inputs(context: Context, tx: bytes) -> Iterator[bytes]:
-    """Yield the call data of a transaction, then that of the calls it made."""
+    """Yield the call data of a transaction, then that of the calls to the market that it made and that stood."""
     try:
         found = context.rpc.call("eth_getTransactionByHash", (to_hex(tx),))
-        if isinstance(found, dict):
-            yield _data(found.get("input"))
+    except ChainError:
+        found = None
+    if isinstance(found, dict):
+        yield _data(found.get("input"))
+    try:
         trace = context.rpc.call("debug_traceTransaction", (to_hex(tx), {"tracer": "callTracer"}))
     except ChainError:
         return
+    market = to_hex(context.deployment.market)
     todo = [trace]
     while todo:
         frame = todo.pop()
-        if isinstance(frame, dict):
+        # What is below a frame that reverted was undone with it.
+        if not isinstance(frame, dict) or frame.get("error") is not None:
+            continue
+        if frame.get("type") == "CALL" and str(frame.get("to")).lower() == market:
             yield _data(frame.get("input"))
-            todo.extend(reversed(frame.get("calls") or []))
+        inner = frame.get("calls")
+        todo.extend(reversed(inner) if isinstance(inner, list) else ())
 
 
 def _data(value: object) -> bytes:

@@ -11,7 +11,7 @@ from typing import Final
 
 from steelyard.domain.allowlist import AllowList
 from steelyard.domain.hash import sha256
-from steelyard.domain.records import AssetState, OfferState
+from steelyard.domain.records import AssetState, OfferState, VersionState
 from steelyard.domain.types import (
     NATIVE,
     Address,
@@ -24,7 +24,7 @@ from steelyard.domain.types import (
 )
 from steelyard.errors import InputError, NotFoundError, RefusedError
 from steelyard.service.context import Context, summary
-from steelyard.service.naming import asset_name, find_asset
+from steelyard.service.naming import asset_name, find_asset, pick_version
 from steelyard.service.public import MAX_TEXT
 from steelyard.service.results import Offered, Sent
 
@@ -72,6 +72,7 @@ def offer(
         raise InputError(f"{scope!r} is no scope: {', '.join(_SCOPES)}")
     if bond is None:
         bond = context.deployment.min_bond if window else 0
+    only = _only_version(context, text_ref, asset, bond=bond)
     terms = Terms(
         seller=context.account.address,
         currency=NATIVE if currency == NATIVE else context.address(currency),
@@ -89,6 +90,7 @@ def offer(
         allow_list=bytes(32) if tree is None else tree.root,
         text=sha256(licence),
         salt=secrets.randbits(64) if salt is None else salt,
+        version=bytes(32) if only is None else only.id,
     )
     check_terms(terms, least_bond=context.deployment.min_bond)
     if not context.dry:
@@ -101,6 +103,7 @@ def offer(
         asset=asset.id,
         offer=terms.id(asset.id),
         terms=terms,
+        version=None if only is None else only.number,
         **summary(mined),
     )
 
@@ -134,10 +137,10 @@ def find_offer(asset: AssetState, wanted: OfferId | str) -> OfferState:
 
 
 def check_terms(terms: Terms, *, least_bond: int) -> None:
-    """Check what the contract would refuse, to say it in plainer words.
+    """Check what the contract would refuse, to say it in plainer words, and what would give a bond away.
 
     Raises:
-        InputError: a rule of ``IOffers`` is broken.
+        InputError: a rule of ``IOffers`` is broken, or anybody could reserve the whole bond for nothing.
     """
     timed = terms.kind is OfferKind.RENTAL or terms.scope is Scope.UNTIL_END
     if timed and not 0 < terms.period <= MAX_PERIOD:
@@ -159,9 +162,9 @@ def check_terms(terms: Terms, *, least_bond: int) -> None:
         raise InputError(f"with a content window the bond is at least {least_bond} wei, what a dispute costs")
     if terms.revocable and terms.price:
         raise InputError("only a free licence can be revocable")
-    if not terms.price and terms.supply and not any(terms.allow_list):
+    if not terms.price and (terms.supply or terms.bond) and not any(terms.allow_list):
         raise InputError(
-            "a free offer with a limited supply needs an allow-list, or one account could take it all"
+            "a free offer with a limited supply or a bond needs an allow-list, or one account could take it all"
         )
     if (
         not 0 <= terms.supply < 1 << 32
@@ -210,6 +213,22 @@ def _kept(context: Context, root: bytes) -> list[Address]:
         return [Address(bytes.fromhex(item[2:])) for item in items]
     except (OSError, ValueError, TypeError):
         return []
+
+
+def _only_version(context: Context, text: str, asset: AssetState, *, bond: int) -> VersionState | None:
+    """Return the version that an offer is bound to: the one its reference names; with a bond at least the newest.
+
+    A bond answers for what its seller can deliver, not for what a maintainer publishes later.
+    """
+    wanted = context.parse(text).version
+    if wanted is None and not bond:
+        return None
+    version = pick_version(asset, wanted)
+    if version.flagged:
+        raise RefusedError(
+            f"{asset_name(context, asset, version.number)} was proved false: nobody could buy it"
+        )
+    return version
 
 
 def _require_seller(context: Context, asset: AssetState) -> None:

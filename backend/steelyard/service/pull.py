@@ -26,7 +26,7 @@ from steelyard.errors import (
     VerificationError,
 )
 from steelyard.service.context import Context
-from steelyard.service.keys import Received, from_purchase, no_key, received, require_delivered
+from steelyard.service.keys import Received, find_proof, from_purchase, no_key, received
 from steelyard.service.naming import asset_name, find_purchase, find_version
 from steelyard.service.public import CIPHERTEXT, Counted, Progress, open_folder, read_lists
 from steelyard.service.results import Purchase
@@ -59,7 +59,6 @@ def pull(
         return dest
     if os.path.lexists(dest) and (dest.is_symlink() or not dest.is_dir()):
         raise InputError(f"{dest} exists and is no folder: choose another place")
-    require_delivered(context, item, version.commitments)
     dest.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=dest.parent, prefix=f".{dest.name[:100]}-"))
     try:
@@ -161,6 +160,12 @@ def _key(item: Received, version: VersionState) -> Secret:
 
 
 def _accusation(context: Context, version: VersionState, item: Received, name: str, exc: LeafError) -> str:
+    # A key that opens every leaf needs no proof. Of one that does not, either the seller or the endpoint lied.
+    if find_proof(context, item, version.commitments) is None:
+        return (
+            f"{name}: with the key that the endpoint reports, leaf {exc.leaf} is not what the seller committed to; nothing was "
+            "written. The endpoint shows no proof of that key, so it may lie about it: try another one, which can trace"
+        )
     text = f"{name}: leaf {exc.leaf} is not what the seller committed to; nothing was written. "
     if item.purchase is None:
         return text + "Who bought it with a content window can dispute it."

@@ -89,6 +89,8 @@ class OfferInfo:
         open: whether it can be bought under now, apart from the places left.
         sold: places taken; counted only where the supply is limited.
         text: the licence's text, if the store has it and it has the digest in the terms.
+        version: number of the only version that is sold under it; None for any, or if ``terms.version`` is none
+            of the asset's.
     """
 
     offer: OfferId
@@ -98,6 +100,7 @@ class OfferInfo:
     open: bool
     sold: int
     text: str | None = None
+    version: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,12 +112,14 @@ class Offered(Sent):
         asset: the asset.
         offer: the offer's id.
         terms: all terms.
+        version: number of the only version that is sold under it; None for any.
     """
 
     ref: str
     asset: AssetId
     offer: OfferId
     terms: Terms
+    version: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from steelyard.chain.erc20 import Token
 from steelyard.domain.records import AssetState, OfferState, VersionState
-from steelyard.domain.types import NATIVE, Address, OfferId, OfferKind, Terms
+from steelyard.domain.types import NATIVE, Address, OfferId, OfferKind, Terms, VersionId
 from steelyard.errors import NotFoundError, RefusedError, StoreError, UnsafeError, VerificationError
 from steelyard.service.context import FINALIZED, LEAST_MARGIN, Context
-from steelyard.service.naming import asset_name, find_version
+from steelyard.service.naming import asset_name, find_asset, pick_version
 from steelyard.service.offer import allow_proof, find_offer
 from steelyard.service.public import Progress, check, keep, read_text
 from steelyard.service.sealing import SCHEME
@@ -45,23 +45,65 @@ def choose(
         RefusedError: no open offer lets the account in.
         UnsafeError: the version was proved false.
     """
-    asset, version = find_version(context, text)
-    name = asset_name(context, asset, version.number)
-    if version.flagged:
-        raise UnsafeError(
-            f"{name} was proved false, by purchase 0x{(version.flagged_by or b'').hex()}: nobody can buy it"
-        )
+    asset = find_asset(context, text)
+    wanted = context.parse(text).version
     given = list(allow)
     if offer is not None:
         found = find_offer(asset, offer)
+        version = _version_under(context, asset, found, wanted)
         if rental is not None and rental != (found.terms.kind is OfferKind.RENTAL):
             kind = "a rental" if found.terms.kind is OfferKind.RENTAL else "a perpetual licence"
             raise RefusedError(f"offer 0x{found.id.hex()} is of {kind}")
         _require_open(asset, found)
     else:
-        found = _cheapest(context, asset, rental=rental, allow=given, name=name)
+        version = pick_version(asset, wanted)
+        _require_sound(context, asset, version)
+        usable = _usable(context, asset, rental=rental, allow=given)
+        if wanted is None:
+            version = _newest_sold(asset, usable) or version
+        name = asset_name(context, asset, version.number)
+        found = _cheapest([item for item in usable if _sells(item, version)], rental=rental, name=name)
     proof = allow_proof(context, found.terms, given=given) if context.has_account else ()
+    name = asset_name(context, asset, version.number)
     return Choice(asset=asset, version=version, offer=found, proof=proof, name=name)
+
+
+def _version_under(
+    context: Context, asset: AssetState, offer: OfferState, wanted: int | VersionId | str | None
+) -> VersionState:
+    """Return the version that is bought under an offer: the one that is wanted, else the one that the offer is bound to."""
+    only = offer.terms.version
+    if any(only) and VersionId(only) not in asset.versions:
+        raise RefusedError(
+            f"offer 0x{offer.id.hex()} sells a version that was never published: choose another"
+        )
+    version = pick_version(asset, VersionId(only) if wanted is None and any(only) else wanted)
+    _require_sound(context, asset, version)
+    if not _sells(offer, version):
+        raise RefusedError(
+            f"offer 0x{offer.id.hex()} sells version {asset.versions[VersionId(only)].number} and no other: choose another"
+        )
+    return version
+
+
+def _require_sound(context: Context, asset: AssetState, version: VersionState) -> None:
+    if version.flagged:
+        raise UnsafeError(
+            f"{asset_name(context, asset, version.number)} was proved false, by purchase "
+            f"0x{(version.flagged_by or b'').hex()}: nobody can buy it"
+        )
+
+
+def _sells(offer: OfferState, version: VersionState) -> bool:
+    return offer.terms.version in (bytes(32), version.id)
+
+
+def _newest_sold(asset: AssetState, offers: list[OfferState]) -> VersionState | None:
+    """Return the newest version, not proved false, that one of the offers sells."""
+    for version in reversed(list(asset.versions.values())):
+        if not version.flagged and any(_sells(offer, version) for offer in offers):
+            return version
+    return None
 
 
 def _require_open(asset: AssetState, offer: OfferState) -> None:
@@ -73,9 +115,10 @@ def _require_open(asset: AssetState, offer: OfferState) -> None:
         )
 
 
-def _cheapest(
-    context: Context, asset: AssetState, *, rental: bool | None, allow: list[Address | str], name: str
-) -> OfferState:
+def _usable(
+    context: Context, asset: AssetState, *, rental: bool | None, allow: list[Address | str]
+) -> list[OfferState]:
+    """Return the open offers that let the account in."""
     found = []
     for offer in asset.offers.values():
         if rental is not None and rental != (offer.terms.kind is OfferKind.RENTAL):
@@ -87,6 +130,10 @@ def _cheapest(
         except RefusedError:
             continue
         found.append(offer)
+    return found
+
+
+def _cheapest(found: list[OfferState], *, rental: bool | None, name: str) -> OfferState:
     if not found:
         kind = {None: "", True: " rental", False: " perpetual"}[rental]
         raise RefusedError(f"there is no open{kind} offer of {name} for this account: see its offers")

@@ -105,10 +105,13 @@ class SellerMethods:
         text: str | Path | None = None,
         salt: int | None = None,
     ) -> Offered:
-        """Offer licences of an asset; any of its versions can be bought under the offer.
+        """Offer licences of an asset.
+
+        Any of its versions can be bought under the offer, unless it is bound to one: to the version that ``ref`` names, or,
+        with a bond, to the newest that was not proved false.
 
         Args:
-            ref: the asset.
+            ref: the asset, or the only version to be sold.
             price: smallest units of the currency; 0 is free.
             currency: ERC-20, or zero for the native coin.
             rental_period: seconds of a rental; None for a perpetual licence.

@@ -12,7 +12,7 @@ import {Shop} from "./support/Shop.sol";
 /// @title Orders that were tampered with, and offers of which few licences may be out
 contract MarketOrdersTest is Shop {
     /// @dev 8 words of the version, 16 of the terms, buyer, salt and two of the key: the whole order, in the order of its encoding.
-    uint256 private constant WORDS = 28;
+    uint256 private constant WORDS = 29;
 
     IOffers.Terms private terms;
 

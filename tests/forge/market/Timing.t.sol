@@ -62,6 +62,8 @@ contract MarketTimingTest is Shop {
             vm.expectRevert(abi.encodeWithSelector(IPurchases.Purchases_TooEarly.selector, end));
             market.settle(o);
             market.dispute(o, fraud);
+            assertEq(treasury.balance(_word(buyer), address(coin)), 0, "a token is refunded apart");
+            market.refund(o);
             assertEq(treasury.balance(_word(buyer), address(coin)), 1 ether, "refund");
             assertEq(treasury.balance(_word(buyer), address(0)), MIN_BOND, "and the bond");
             assertEq(market.freeBond(seller), 100 ether - MIN_BOND, "the seller has lost it");
@@ -188,8 +190,10 @@ contract MarketTimingTest is Shop {
         uint256 licence = _pay(o);
         _hand(honest, o, b);
         uint40 start = uint40(vm.getBlockTimestamp());
-        uint40 publishedAt = start + uint40(bound(publishedAfter, 0, 60 days));
-        vm.warp(uint256(publishedAt) + bound(seenAfter, 0, 60 days));
+        // The end, the seconds beside it, or any time.
+        uint40 publishedAt = start + 30 days - 1 + publishedAfter % 4;
+        if (publishedAfter % 4 == 3) publishedAt = start + publishedAfter % 60 days;
+        vm.warp(uint256(publishedAt) + (seenAfter % 2 == 0 ? 0 : seenAfter % 60 days));
         bool valid = t.kind == IOffers.Kind.Perpetual || vm.getBlockTimestamp() <= start + 30 days;
         bool included = t.scope == ILicences.Scope.All
             || (t.scope == ILicences.Scope.UntilEnd && publishedAt <= start + 30 days);

@@ -90,7 +90,7 @@ def test_fields_stand_in_the_order_of_the_contract(nowhere: Deployment) -> None:
     )
     version, terms, buyer, salt, key = order
     assert version == (v.ASSET, b"\xf0" * 32, b"\xc0" * 32, 1 << 40, 1, (3, 5), b"\x8d" * 32)
-    assert terms[2:5] == (10**18, 10**15, 1) and terms[-1] == 42
+    assert terms[2:5] == (10**18, 10**15, 1) and terms[-2:] == (42, bytes(32))
     assert (buyer, salt, key) == ("0x" + "ac" * 20, b"\x5a" * 32, (8, 13))
     proof = ("0x" + "a1" * 20, (1, 2), 6, (3, 4), 9)
     assert fraud == (

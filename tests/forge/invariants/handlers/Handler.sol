@@ -275,7 +275,7 @@ contract Handler is Views {
 
     function _deposit(uint256 seed, bytes32 to) private {
         address currency = currencies[seed % 3];
-        uint128 amount = uint128(1 + (seed >> 8) % 1e18);
+        uint128 amount = uint128(10_000 + (seed >> 8) % 1e18);
         address from = _actor(seed >> 16);
         uint256 value = _fund(from, currency, amount, address(treasury));
         vm.prank(from);
@@ -313,19 +313,23 @@ contract Handler is Views {
         uint256 n = seed % NODES;
         // The last position of each node is an account's.
         uint256 index = _positions[n].length - 1;
-        bytes32 node = _nodes[n];
-        address holder = _movedTo[node][index];
+        address holder = _movedTo[_nodes[n]][index];
         if (holder == address(0)) holder = _account(_positions[n][index].payee);
-        address to = _actor(seed >> 8);
-        ITreasury.Position[] memory positions = _positions[n];
-        _movedTo[node][index] = to;
-        bytes32 salt = _nodeSalts[n];
+        address to = _actor(seed >> 8) == holder ? _other(holder) : _actor(seed >> 8);
+        bytes memory data = _moveTo(n, index, to);
         vm.prank(holder);
-        treasury.movePosition(salt, positions, index, to);
-        if (to == holder) return;
-        bytes memory data = abi.encodeCall(treasury.movePosition, (salt, positions, index, holder));
+        _call(address(treasury), data);
+        _movedTo[_nodes[n]][index] = to;
         bytes4 reason = ITreasury.Treasury_NotHolder.selector;
+        data = _moveTo(n, index, holder);
         _mustFail("move by an old holder", holder, address(treasury), data, reason);
+        // What comes in from now on, and what was not claimed, is the new holder's.
+        _deposit(seed, _nodes[n]);
+        assertGt(_claim(n, index, currencies[seed % 3]), 0, "M3: claimed for the new holder");
+    }
+
+    function _moveTo(uint256 n, uint256 index, address to) private view returns (bytes memory) {
+        return abi.encodeCall(treasury.movePosition, (_nodeSalts[n], _positions[n], index, to));
     }
 
     function give(uint256 seed) external act("given unasked") {

@@ -360,6 +360,8 @@ abstract contract Sales is Ledger {
         bytes memory call_ = abi.encodeCall(market.dispute, (o, _fraud(_models[p.model], o, p.b, 0)));
         vm.prank(_actor(seed));
         _call(address(market), call_);
+        // An ERC-20 is refunded apart, so that it cannot hold up the flag.
+        if (o.terms.currency != address(0)) _call(address(market), abi.encodeCall(market.refund, (o)));
         _fold();
     }
 

@@ -144,7 +144,8 @@ abstract contract World is Test {
     // --- names ------------------------------------------------------------------------------------------
 
     function _assetOf(address creator, bytes32 name) internal view returns (bytes32) {
-        return keccak256(abi.encode(block.chainid, address(assets), creator, name));
+        return keccak256(abi.encode(block.chainid, address(assets), creator, name))
+            & bytes32(type(uint256).max >> 1);
     }
 
     function _offerOf(bytes32 asset, IOffers.Terms memory terms) internal pure returns (bytes32) {

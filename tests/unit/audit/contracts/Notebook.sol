@@ -28,7 +28,7 @@ contract Notebook is Trail {
     }
 
     function register(bytes32 name, IAssets.Version memory version) external {
-        bytes32 asset = keccak256(abi.encode(block.chainid, address(this), msg.sender, name));
+        bytes32 asset = keccak256(abi.encode(block.chainid, address(this), msg.sender, name)) & bytes32(type(uint256).max >> 1);
         _record(asset, AssetRegistered.selector, name, abi.encode(IAssets.Kind.Dataset, uint16(250)));
         version.asset = asset;
         publish(1, version);
