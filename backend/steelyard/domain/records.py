@@ -78,7 +78,7 @@ class PurchaseState:
         due: last moment of delivery while paid, of the content window from delivery on; Unix seconds.
         until: end of the licence or of the versions included; Unix seconds, 0 for none.
         delivered: ``D``, or None.
-        delivered_tx: transaction that delivered it; its call data holds the proof.
+        delivered_tx: transaction that delivered it.
         delivered_at: Unix seconds, 0 before.
     """
 
