@@ -191,7 +191,7 @@ class Witness:
 
 
 def build_witness(
-    leaf: int, *, size: int, ciphertext: bytes, salted: bytes, chunk_roots: Sequence[bytes]
+    leaf: int, *, size: int, ciphertext: bytes | memoryview, salted: bytes, chunk_roots: Sequence[bytes]
 ) -> Witness:
     """Return the witness of leaf ``leaf``.
 
@@ -218,7 +218,7 @@ def build_witness(
     start = inside * LEAF_SIZE
     return Witness(
         leaf=leaf,
-        ciphertext=ciphertext[start : start + length],
+        ciphertext=bytes(ciphertext[start : start + length]),
         salted=salted[inside * HASH_SIZE : (inside + 1) * HASH_SIZE],
         path=merkle.path(hashes, inside) + merkle.path(chunk_roots, chunk),
     )
