@@ -144,10 +144,10 @@ def slot_names(stage: Stage, story: Story) -> dict[int, str]:
     asset = bytes(stage.asset("digits"))
     names: dict[int, str] = {_slot(asset, market["head"]): "head of the asset's trail"}
     names[_slot(stage.node, treasury["head"])] = "head of the node's trail"
-    names[_nested(treasury["balance"], stage.node, account_word(NATIVE))] = "income of the node"
+    names[_nested(treasury["balanceOf"], stage.node, account_word(NATIVE))] = "income of the node"
     for account in stage.accounts:
         word = account_word(account.address)
-        names[_nested(treasury["balance"], word, account_word(NATIVE))] = "balance of an account"
+        names[_nested(treasury["balanceOf"], word, account_word(NATIVE))] = "balance of an account"
         names[_slot(word, market["_held"])] = "number of licences held"
         names[_slot(word, market["freeBond"])] = "free bond"
     for order in story.orders:

@@ -21,7 +21,7 @@ contract Treasury is Trail, ITreasury, ReentrancyGuardTransient {
     uint256 private constant NODE_BIT = 1 << 255;
 
     /// @inheritdoc ITreasury
-    mapping(bytes32 payee => mapping(address currency => uint256)) public override balance;
+    mapping(bytes32 payee => mapping(address currency => uint256)) public override balanceOf;
 
     /// @inheritdoc ITreasury
     mapping(bytes32 node => mapping(uint256 index => mapping(address currency => uint256)))
@@ -108,7 +108,7 @@ contract Treasury is Trail, ITreasury, ReentrancyGuardTransient {
         if (index >= positions.length) revert Treasury_NoPosition(index, positions.length);
 
         // Effect: rounding is down, for every position alike, so no order of claims can pay more than came in.
-        uint256 due = balance[node][currency] * positions[index].weight / BASIS;
+        uint256 due = balanceOf[node][currency] * positions[index].weight / BASIS;
         amount = due - paid[node][index][currency];
         if (amount == 0) return 0;
         paid[node][index][currency] = due;
@@ -140,15 +140,15 @@ contract Treasury is Trail, ITreasury, ReentrancyGuardTransient {
 
     function _credit(bytes32 to, bytes32 from, address currency, uint256 amount) private {
         if (!_isPayee(to)) revert Treasury_NotAPayee(to);
-        balance[to][currency] += amount;
+        balanceOf[to][currency] += amount;
         if (_isNode(to)) _record(to, Received.selector, from, abi.encode(currency, amount));
         else emit Received(to, from, msg.sender, currency, amount);
     }
 
     function _debit(bytes32 from, address currency, uint256 amount) private {
-        uint256 available = balance[from][currency];
+        uint256 available = balanceOf[from][currency];
         if (available < amount) revert Treasury_InsufficientBalance(available, amount);
-        balance[from][currency] = available - amount;
+        balanceOf[from][currency] = available - amount;
     }
 
     function _send(address to, uint256 amount) private {

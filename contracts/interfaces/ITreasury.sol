@@ -109,7 +109,7 @@ interface ITreasury {
     /// @param payee Account or node.
     /// @param currency ERC-20, or zero for the native coin.
     /// @return amount Smallest units.
-    function balance(bytes32 payee, address currency) external view returns (uint256 amount);
+    function balanceOf(bytes32 payee, address currency) external view returns (uint256 amount);
 
     /// @notice What a position has been paid so far.
     /// @param node The node.

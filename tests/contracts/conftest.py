@@ -15,11 +15,9 @@ from tests.contracts.support.trail import assert_heads
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let two names stand that brownie's contract objects use themselves; `support.read` reaches both."""
-    for text in ("'Treasury' defines a 'balance' function", "Namespace collision between contract function"):
-        config.addinivalue_line(
-            "filterwarnings", f"ignore:{text}:brownie.exceptions.BrownieEnvironmentWarning"
-        )
+    """Let a name stand that brownie's contract objects use themselves; `support.read` reaches it."""
+    text = "Namespace collision between contract function"
+    config.addinivalue_line("filterwarnings", f"ignore:{text}:brownie.exceptions.BrownieEnvironmentWarning")
 
 
 @pytest.fixture(scope="session")

@@ -280,7 +280,7 @@ class Views:
 
     def balance(self, payee: bytes, currency: Address = NATIVE) -> int:
         """Return what an account may withdraw, or all that a node ever received; ``payee`` is a 32-byte word."""
-        return self._int("Treasury", "balance(bytes32,address)", "uint256", payee, currency)
+        return self._int("Treasury", "balanceOf(bytes32,address)", "uint256", payee, currency)
 
     def paid(self, node: NodeId, index: int, currency: Address = NATIVE) -> int:
         """Return what a position has been paid so far."""

@@ -300,7 +300,7 @@ class Shop:
     def balance(self, payee: object, currency: object = NATIVE) -> int:
         """Return what the treasury's books say of an account or a node."""
         who = payee if isinstance(payee, bytes) else word(payee)
-        return int(read(self.treasury, "balance", who, currency))
+        return int(read(self.treasury, "balanceOf", who, currency))
 
     def node_arguments(self, index: int, currency: object = NATIVE) -> tuple[Any, ...]:
         """Return the arguments of a claim of the usual node."""

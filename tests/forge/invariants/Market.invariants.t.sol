@@ -121,14 +121,14 @@ contract MarketInvariants is Script {
 
     function _accounts(address currency) private view returns (uint256 sum) {
         for (uint256 i; i < 6; ++i) {
-            sum += treasury.balance(_word(handler.actors(i)), currency);
+            sum += treasury.balanceOf(_word(handler.actors(i)), currency);
         }
     }
 
     function _nodesHold(address currency) private view returns (uint256 sum) {
         bytes32[] memory nodes = handler.nodes();
         for (uint256 n; n < nodes.length; ++n) {
-            sum += treasury.balance(nodes[n], currency);
+            sum += treasury.balanceOf(nodes[n], currency);
             uint256 positions = handler.positions(n).length;
             for (uint256 i; i < positions; ++i) {
                 sum -= treasury.paid(nodes[n], i, currency);
@@ -166,7 +166,7 @@ contract MarketInvariants is Script {
         for (uint256 k; k < 3 * nodes.length; ++k) {
             (uint256 n, address currency) = (k / 3, handler.currencies(k % 3));
             ITreasury.Position[] memory positions = handler.positions(n);
-            uint256 income = treasury.balance(nodes[n], currency);
+            uint256 income = treasury.balanceOf(nodes[n], currency);
             uint256 paid;
             uint256 due;
             for (uint256 i; i < positions.length; ++i) {
@@ -197,7 +197,7 @@ contract MarketInvariants is Script {
     function check_M5_NoBalanceMovesButItsOwn() private view {
         for (uint256 k; k < 18; ++k) {
             (bytes32 payee, address currency) = (_word(handler.actors(k / 3)), handler.currencies(k % 3));
-            uint256 balance = treasury.balance(payee, currency);
+            uint256 balance = treasury.balanceOf(payee, currency);
             assertEq(balance, handler.balanceOf(payee, currency), "M5");
             assertEq(balance, handler.loggedOf(payee, currency), "M5: as the logs tell it");
         }
@@ -212,7 +212,7 @@ contract MarketInvariants is Script {
         bytes32[] memory nodes = handler.nodes();
         for (uint256 k; k < 3 * nodes.length; ++k) {
             (bytes32 node, address currency) = (nodes[k / 3], handler.currencies(k % 3));
-            assertEq(treasury.balance(node, currency), handler.balanceOf(node, currency), "M6: income");
+            assertEq(treasury.balanceOf(node, currency), handler.balanceOf(node, currency), "M6: income");
             uint256 positions = handler.positions(k / 3).length;
             for (uint256 i; i < positions; ++i) {
                 assertEq(treasury.paid(node, i, currency), handler.paidTo(node, i, currency), "M6: paid");

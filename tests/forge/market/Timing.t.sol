@@ -32,12 +32,12 @@ contract MarketTimingTest is Shop {
             vm.expectRevert(abi.encodeWithSelector(IPurchases.Purchases_TooEarly.selector, due));
             market.refund(o);
             market.deliver(o, d, proof);
-            assertEq(treasury.balance(node, address(0)), 1 ether, "revenue");
+            assertEq(treasury.balanceOf(node, address(0)), 1 ether, "revenue");
         } else {
             vm.expectRevert(abi.encodeWithSelector(IPurchases.Purchases_TooLate.selector, due));
             market.deliver(o, d, proof);
             market.refund(o);
-            assertEq(treasury.balance(_word(buyer), address(0)), 1 ether, "refund");
+            assertEq(treasury.balanceOf(_word(buyer), address(0)), 1 ether, "refund");
         }
         assertEq(address(market).balance, 100 ether, "the bond alone is left");
     }
@@ -62,16 +62,16 @@ contract MarketTimingTest is Shop {
             vm.expectRevert(abi.encodeWithSelector(IPurchases.Purchases_TooEarly.selector, end));
             market.settle(o);
             market.dispute(o, fraud);
-            assertEq(treasury.balance(_word(buyer), address(coin)), 0, "a token is refunded apart");
+            assertEq(treasury.balanceOf(_word(buyer), address(coin)), 0, "a token is refunded apart");
             market.refund(o);
-            assertEq(treasury.balance(_word(buyer), address(coin)), 1 ether, "refund");
-            assertEq(treasury.balance(_word(buyer), address(0)), MIN_BOND, "and the bond");
+            assertEq(treasury.balanceOf(_word(buyer), address(coin)), 1 ether, "refund");
+            assertEq(treasury.balanceOf(_word(buyer), address(0)), MIN_BOND, "and the bond");
             assertEq(market.freeBond(seller), 100 ether - MIN_BOND, "the seller has lost it");
         } else {
             vm.expectRevert(abi.encodeWithSelector(IPurchases.Purchases_TooLate.selector, end));
             market.dispute(o, fraud);
             market.settle(o);
-            assertEq(treasury.balance(node, address(coin)), 1 ether, "revenue");
+            assertEq(treasury.balanceOf(node, address(coin)), 1 ether, "revenue");
             assertEq(market.freeBond(seller), 100 ether, "the bond is free again");
         }
         assertEq(coin.balanceOf(address(market)), 0, "decided");
@@ -97,7 +97,7 @@ contract MarketTimingTest is Shop {
         );
         market.settle(other);
         market.refund(other);
-        assertEq(treasury.balance(_word(buyer), address(0)), 2 * (1 ether + MIN_BOND), "both");
+        assertEq(treasury.balanceOf(_word(buyer), address(0)), 2 * (1 ether + MIN_BOND), "both");
         assertEq(uint256(market.licenceOf(licence).state), uint256(ILicences.State.Refunded), "state");
         assertEq(market.balanceOf(buyer), 0, "no token is left");
     }

@@ -374,7 +374,7 @@ contract ReentrancyTest is Shop {
         hostile.arm(address(treasury), 0, data, 1, address(0));
         uint256 buy = _indexOf("buy");
         assertFalse(_run(buy), "more than the price is refused");
-        assertEq(treasury.balance(_word(buyer), address(trap)), 10 ether, "and undone");
+        assertEq(treasury.balanceOf(_word(buyer), address(trap)), 10 ether, "and undone");
         _requireBooks("withdrawal into the market");
     }
 
@@ -467,8 +467,8 @@ contract ReentrancyTest is Shop {
                 if (state == IKeyRequests.RequestState.Open) open += fee;
             }
         }
-        booked = treasury.balance(_word(seller), currency) + treasury.balance(_word(stranger), currency)
-            + treasury.balance(node, currency) - treasury.paid(node, 0, currency);
+        booked = treasury.balanceOf(_word(seller), currency) + treasury.balanceOf(_word(stranger), currency)
+            + treasury.balanceOf(node, currency) - treasury.paid(node, 0, currency);
     }
 
     // --- helpers ----------------------------------------------------------------------------------------

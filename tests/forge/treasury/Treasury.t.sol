@@ -47,10 +47,10 @@ contract TreasuryTest is Test {
             treasury.claim(SALT, positions, index, address(coin));
             uint256 due = income * positions[index].weight / 10_000;
             assertEq(treasury.paid(node, index, address(coin)), due, "paid");
-            assertEq(treasury.balance(positions[index].payee, address(coin)), due, "balance");
+            assertEq(treasury.balanceOf(positions[index].payee, address(coin)), due, "balance");
             paid += due;
         }
-        assertEq(treasury.balance(node, address(coin)), income, "income stays");
+        assertEq(treasury.balanceOf(node, address(coin)), income, "income stays");
         assertLe(paid, income, "no more than came in");
         assertLt(income, paid + positions.length, "dust");
         assertEq(coin.balanceOf(address(treasury)), income, "nothing left");
@@ -66,11 +66,11 @@ contract TreasuryTest is Test {
             _deposit(node, address(0), 1);
             treasury.claim(SALT, positions, 0, address(0));
         }
-        assertEq(treasury.balance(_word(alice), address(0)), 33, "33.33 rounded down once");
+        assertEq(treasury.balanceOf(_word(alice), address(0)), 33, "33.33 rounded down once");
         treasury.claim(SALT, positions, 1, address(0));
         treasury.claim(SALT, positions, 2, address(0));
-        assertEq(treasury.balance(_word(bob), address(0)), 33, "the same");
-        assertEq(treasury.balance(_word(address(this)), address(0)), 33, "33.34 rounded down");
+        assertEq(treasury.balanceOf(_word(bob), address(0)), 33, "the same");
+        assertEq(treasury.balanceOf(_word(address(this)), address(0)), 33, "33.34 rounded down");
     }
 
     function testFuzz_claim_currenciesAreApart(uint128 native, uint128 tokens) external {
@@ -151,12 +151,12 @@ contract TreasuryTest is Test {
         income[2] = uint256(amounts[2]) + income[3] * (10_000 - w[3]) / 10_000;
         income[0] = uint256(amounts[0]) + income[1] * w[1] / 10_000 + income[2] * w[2] / 10_000;
         for (uint256 k; k < 4; ++k) {
-            assertEq(treasury.balance(nodes[k], address(coin)), income[k], "income along all paths");
+            assertEq(treasury.balanceOf(nodes[k], address(coin)), income[k], "income along all paths");
         }
         uint256 dueAlice = income[0] * w[0] / 10_000 + income[1] * (10_000 - w[1]) / 10_000;
         uint256 dueBob = income[0] * (10_000 - w[0]) / 10_000 + income[2] * (10_000 - w[2]) / 10_000;
-        assertEq(treasury.balance(_word(alice), address(coin)), dueAlice, "alice");
-        assertEq(treasury.balance(_word(bob), address(coin)), dueBob, "bob");
+        assertEq(treasury.balanceOf(_word(alice), address(coin)), dueAlice, "alice");
+        assertEq(treasury.balanceOf(_word(bob), address(coin)), dueBob, "bob");
         assertLe(dueAlice + dueBob, coin.balanceOf(address(treasury)), "M1");
         assertLt(coin.balanceOf(address(treasury)), dueAlice + dueBob + 8, "dust of eight positions");
     }
@@ -173,7 +173,7 @@ contract TreasuryTest is Test {
             treasury.claim(SALT, _whole(chain[i - 1]), 0, address(coin));
         }
         treasury.claim(SALT, _whole(_word(alice)), 0, address(coin));
-        assertEq(treasury.balance(_word(alice), address(coin)), type(uint128).max, "nothing on the way");
+        assertEq(treasury.balanceOf(_word(alice), address(coin)), type(uint128).max, "nothing on the way");
     }
 
     // --- positions --------------------------------------------------------------------------------------
@@ -192,8 +192,8 @@ contract TreasuryTest is Test {
         treasury.movePosition(SALT, positions, 0, carol);
         treasury.claim(SALT, positions, 0, address(coin));
         uint256 due = (uint256(first) + second) * weight / 10_000;
-        assertEq(treasury.balance(_word(alice), address(coin)), claimed, "alice keeps what she claimed");
-        assertEq(treasury.balance(_word(carol), address(coin)), due - claimed, "carol has the rest");
+        assertEq(treasury.balanceOf(_word(alice), address(coin)), claimed, "alice keeps what she claimed");
+        assertEq(treasury.balanceOf(_word(carol), address(coin)), due - claimed, "carol has the rest");
         assertEq(treasury.holder(node, 0), carol, "holder");
         assertEq(treasury.holder(node, 1), address(0), "the other position stays");
         vm.prank(carol);
@@ -299,9 +299,9 @@ contract TreasuryTest is Test {
         address to = address(0xBEEF);
         treasury.withdraw(to, currency, amount - part);
         vm.stopPrank();
-        assertEq(treasury.balance(_word(alice), currency), 0, "alice");
-        assertEq(treasury.balance(_word(address(this)), currency), part, "moved");
-        assertEq(treasury.balance(_word(bob), currency), 5, "bob");
+        assertEq(treasury.balanceOf(_word(alice), currency), 0, "alice");
+        assertEq(treasury.balanceOf(_word(address(this)), currency), part, "moved");
+        assertEq(treasury.balanceOf(_word(bob), currency), 5, "bob");
         assertEq(_holding(to, currency), amount - part, "arrived");
         assertEq(_holding(address(treasury), currency), uint256(part) + 5, "M1");
     }
@@ -363,7 +363,7 @@ contract TreasuryTest is Test {
         }
         payer.setPays(10);
         payer.collect(treasury, _word(alice), address(coin), 10);
-        assertEq(treasury.balance(_word(alice), address(coin)), 10, "as measured");
+        assertEq(treasury.balanceOf(_word(alice), address(coin)), 10, "as measured");
     }
 
     function test_aLyingTokenHarmsItsOwnColumnAlone() external {
