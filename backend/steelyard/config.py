@@ -51,6 +51,11 @@ class Config:
         max_fee: wei per gas that no transaction exceeds. None: the sender's own limit, 500 gwei.
         anvil: program to run as local chain. None: looked for on PATH and in node_modules.
         timeout: seconds for one answer of the chain.
+        rpc_more: further endpoints of the same chain; the index asks them too and compares.
+        database: the index: a file (SQLite) or ``postgresql://`` URL, which may hold a password, so print `shown`.
+            None: a file below home.
+        http: address and port of the HTTP service, such as ``127.0.0.1:8640``.
+        public_url: URL under which others reach the service; sign-in messages must name it. None: the one of ``http``.
         debug: show tracebacks.
         aliases: addresses by the name that may stand for them in references; of the user file only.
         color: colours are wanted where there is a terminal (``NO_COLOR`` is not set, ``TERM`` is not
@@ -70,6 +75,10 @@ class Config:
     max_fee: int | None = None
     anvil: Path | None = None
     timeout: int = 20
+    rpc_more: tuple[str, ...] = ()
+    database: str | None = None
+    http: str = "127.0.0.1:8640"
+    public_url: str | None = None
     debug: bool = False
     aliases: Mapping[str, str] = field(default_factory=dict)
     color: bool = True
@@ -140,6 +149,31 @@ def _store(value: object, base: Path) -> str:
     return _url(text, base) if "://" in text else str(_path(text, base))
 
 
+def _urls(value: object, base: Path) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)):
+        raise ConfigError("must be a list of URLs")
+    return tuple(_url(part.strip() if isinstance(part, str) else part, base) for part in parts)
+
+
+def _database(value: object, base: Path) -> str:
+    text = _text(value, base)
+    if "://" not in text:
+        return str(_path(text, base))
+    if urlsplit(text).scheme not in ("postgresql", "postgres"):
+        # Without the text, which may hold a password.
+        raise ConfigError("must be a file, or a URL that starts with postgresql://")
+    return text
+
+
+def _listen(value: object, base: Path) -> str:
+    text = _text(value, base)
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65_535):
+        raise ConfigError("must be an address and a port, such as 127.0.0.1:8640")
+    return text
+
+
 def _account(value: object, base: Path) -> str:
     text = _text(value, base)
     if (
@@ -203,6 +237,10 @@ SETTINGS: Final = (
     Setting("max_fee", _fee, "most per gas, such as 50gwei; no transaction offers more"),
     Setting("anvil", _path, "program to run as local chain", personal=True),
     Setting("timeout", _integer(1, 3600), "seconds for one answer of the chain"),
+    Setting("rpc_more", _urls, "further endpoints of the same chain, to compare answers"),
+    Setting("database", _database, "the index: a file, or a postgresql:// URL"),
+    Setting("http", _listen, "address and port of the HTTP service"),
+    Setting("public_url", _url, "URL under which others reach the HTTP service"),
     Setting("aliases", _aliases, "table of names for creators' addresses", personal=True, in_file=True),
     Setting("debug", _flag, "show tracebacks", personal=True),
 )
@@ -283,6 +321,8 @@ def shown(config: Config, name: str) -> str | int | bool | dict[str, str] | None
         return shown_url(value)
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, tuple):
+        return ", ".join(shown_url(url) for url in value)
     if name == "max_fee" and isinstance(value, int):
         return format_native(value)
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)

@@ -1,4 +1,4 @@
-"""Arrows go one way: cli, demo -> market -> service -> audit, storage, chain, crypto -> domain -> errors."""
+"""Arrows go one way: cli, api, demo -> market -> service -> query -> indexer -> audit, storage, chain, crypto -> domain -> errors."""
 
 import ast
 from pathlib import Path
@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "backend" / "steelyard"
 
 BASE = {"errors"}
 PARTS = {"domain"} | BASE
+SERVED = PARTS | {"config", "crypto", "storage", "chain", "audit", "indexer", "query"}
 ALLOWED = {
     "errors": set(),
     "config": BASE | {"domain"},
@@ -17,10 +18,13 @@ ALLOWED = {
     "storage": PARTS,
     "chain": PARTS,
     "audit": PARTS,
-    "service": PARTS | {"config", "crypto", "storage", "chain", "audit", "market"},
-    "market": PARTS | {"config", "crypto", "storage", "chain", "audit", "service"},
-    "cli": PARTS | {"config", "crypto", "storage", "chain", "audit", "service", "market"},
-    "demo": PARTS | {"config", "crypto", "storage", "chain", "audit", "service", "market"},
+    "indexer": PARTS | {"storage", "chain"},
+    "query": PARTS | {"indexer", "audit"},
+    "service": SERVED | {"market"},
+    "market": SERVED | {"service"},
+    "api": SERVED | {"service", "market"},
+    "cli": SERVED | {"service", "market", "api"},
+    "demo": SERVED | {"service", "market", "api"},
     "__init__": {"market", "errors", "service"},
 }
 ENVIRONMENT = {"config.py"}

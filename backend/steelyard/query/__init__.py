@@ -1,0 +1,1 @@
+"""Audit questions and their answers, read from the index (docs/index.md)."""
