@@ -1,4 +1,6 @@
-"""Steelyard: a market for model weights. Pay once, and get a key that provably opens what was listed, or the money back.
+"""Steelyard: a market for model weights.
+
+Pay once, and get a key that provably opens what was listed, or the money back.
 
 Example::
 

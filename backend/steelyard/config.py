@@ -52,10 +52,11 @@ class Config:
         anvil: program to run as local chain. None: looked for on PATH and in node_modules.
         timeout: seconds for one answer of the chain.
         rpc_more: further endpoints of the same chain; the index asks them too and compares.
-        database: the index: a file (SQLite) or ``postgresql://`` URL, which may hold a password, so print `shown`.
-            None: a file below home.
+        database: the index: a file (SQLite) or ``postgresql://`` URL, which may hold a password, so print
+            `shown`. None: a file below home.
         http: address and port of the HTTP service, such as ``127.0.0.1:8640``.
-        public_url: URL under which others reach the service; sign-in messages must name it. None: the one of ``http``.
+        public_url: URL under which others reach the service; sign-in messages must name it. None: the one of
+            ``http``.
         debug: show tracebacks.
         aliases: addresses by the name that may stand for them in references; of the user file only.
         color: colours are wanted where there is a terminal (``NO_COLOR`` is not set, ``TERM`` is not
@@ -302,7 +303,7 @@ def load(
 
 
 def user_file(environ: Mapping[str, str] | None = None) -> Path:
-    """Return where the user's file is or would be: ``STEELYARD_CONFIG``, or the platform's folder for settings."""
+    """Return where the user's file is or would be: ``STEELYARD_CONFIG``, or in the platform's folder."""
     given = (os.environ if environ is None else environ).get(PREFIX + "CONFIG")
     if given:
         return Path(given).expanduser().absolute()

@@ -13,6 +13,7 @@
     │   ├── DigestError            bytes do not hash to their CID, root or leaf
     │   │   └── LeafError          a plaintext leaf is not what the seller committed to; can be disputed
     │   ├── ProofError             a key delivery, dispute, Merkle or state proof is false
+    │   ├── WrongKeyError          a key that was handed over is not the one that its version is committed to
     │   ├── SealError              authenticated decryption failed, or a stream is cut, spliced or re-ordered
     │   └── TrailError             a history is incomplete, altered or re-ordered
     └── UnavailableError           an outside thing did not answer, or answered nonsense
@@ -20,7 +21,9 @@
         │   ├── WrongChainError    it serves another chain than the one configured
         │   ├── RpcError           it answered with an error; carries code and data
         │   └── PendingError       a transaction was sent and its fate is not known yet; carries its hash
-        └── StoreError             the content store
+        ├── StoreError             the content store
+        └── DatabaseError          the database of the index: damaged, foreign, locked or gone
+            └── LeaseError         another process writes it now
 
 Only the command line turns one of these into an exit code.
 """
@@ -86,7 +89,8 @@ class DigestError(VerificationError):
 class LeafError(DigestError):
     """A decrypted leaf is not the plaintext that its public leaf hash commits to.
 
-    Under the right content key and the content root on chain this is the seller's lie, and a dispute proves it.
+    Under the right content key and the content root on chain this is the seller's lie, and a dispute proves
+    it.
 
     Attributes:
         leaf: index of the leaf in the stream, from 0.
@@ -102,13 +106,18 @@ class ProofError(VerificationError):
     """A key delivery, dispute, Merkle or state proof is false.
 
     Attributes:
-        step: number of the failed check in the verifier of docs/key-delivery.md, or 0 where it does not apply.
+        step: number of the failed check in the verifier of docs/key-delivery.md, or 0 where it does not
+            apply.
     """
 
     def __init__(self, message: str, *, step: int = 0) -> None:
         """Keep the number of the failed check beside the message."""
         super().__init__(message)
         self.step = step
+
+
+class WrongKeyError(VerificationError):
+    """A key that was handed over is not the one that its version is committed to on the chain."""
 
 
 class SealError(VerificationError):
@@ -149,7 +158,9 @@ class RpcError(ChainError):
 
 
 class PendingError(ChainError):
-    """A signed transaction may have been sent, and nobody says yet what became of it. Never send it anew: ask again.
+    """A signed transaction may have been sent, and nobody says yet what became of it.
+
+    Never send it anew: ask again.
 
     Attributes:
         tx_hash: its hash, 32 bytes.
@@ -163,3 +174,11 @@ class PendingError(ChainError):
 
 class StoreError(UnavailableError):
     """The content store did not answer, or answered nonsense."""
+
+
+class DatabaseError(UnavailableError):
+    """The index's database cannot be used: damaged, of another chain, market or format, locked, or gone."""
+
+
+class LeaseError(DatabaseError):
+    """Another process holds the right to write the index; nothing was written."""

@@ -21,6 +21,7 @@ from steelyard.service.seller_methods import Kind, Progress, SellerMethods, as_k
 if TYPE_CHECKING:
     from steelyard.chain.deployment import Deployment
     from steelyard.config import Config
+    from steelyard.query.audit import Audit
     from steelyard.service.account import Account
     from steelyard.service.context import Context, Settings
     from steelyard.service.results import (
@@ -54,6 +55,7 @@ class Market(SellerMethods, BookMethods):
         home: Path | None = None,
         aliases: Mapping[str, Address] | None = None,
         settings: Settings | None = None,
+        database: str | Path | None = None,
     ) -> None:
         """Remember where everything is; nothing is asked or sent yet.
 
@@ -62,17 +64,19 @@ class Market(SellerMethods, BookMethods):
             deployment: chain id and addresses of the contracts.
             store: where public folders are kept and fetched.
             account: who acts; None for reading only.
-            home: folder of this account's journals; it holds nothing that could not be rebuilt. None for a
-                temporary one.
+            home: folder of this account's journals and imported version keys; all but these can be rebuilt.
+                None for a temporary one.
             aliases: names for creators' addresses.
             settings: depth, margins and threads; cautious defaults if None.
+            database: the index, a file or ``postgresql://...``; ``index.sqlite`` in ``home`` if None.
         """
         from steelyard.chain.rpc import Rpc
         from steelyard.service.context import Context, Settings
+        from steelyard.service.opening import INDEX_FILE
 
         chosen = settings or Settings()
         self._context = Context(
-            rpc=Rpc(rpc_url, chain_id=deployment.chain_id, timeout=chosen.timeout),
+            rpc=Rpc(rpc_url, chain_id=deployment.chain_id, timeout=chosen.timeout, pause=chosen.pause),
             deployment=deployment,
             store=store,
             account=account,
@@ -80,6 +84,10 @@ class Market(SellerMethods, BookMethods):
             aliases=dict(aliases or {}),
             settings=chosen,
         )
+        self._database = database
+        if database is None and home is not None:
+            self._database = home / INDEX_FILE
+        self._audit: Audit | None = None
 
     @classmethod
     def open(
@@ -103,7 +111,13 @@ class Market(SellerMethods, BookMethods):
         from steelyard.chain.hexdata import parse_address
         from steelyard.config import load
         from steelyard.service.context import Settings
-        from steelyard.service.opening import endpoint, find_deployment, market_folder, open_store
+        from steelyard.service.opening import (
+            endpoint,
+            find_deployment,
+            find_index,
+            market_folder,
+            open_store,
+        )
 
         config = config or load()
         deployment = find_deployment(config)
@@ -122,6 +136,7 @@ class Market(SellerMethods, BookMethods):
                 timeout=float(config.timeout),
                 max_fee=config.max_fee,
             ),
+            database=find_index(config, deployment),
         )
 
     def dry_run(self) -> Market:
@@ -136,7 +151,7 @@ class Market(SellerMethods, BookMethods):
     # -- buyer -----------------------------------------------------------------------------------------------
 
     def list(self, *, query: str = "", kind: Kind | AssetKind | None = None) -> tuple[AssetInfo, ...]:
-        """Return the market's assets, oldest first, without manifests; ``query`` is looked for in names and creators."""
+        """Return the market's assets, oldest first, without manifests; ``query`` is in name or creator."""
         from steelyard.service.catalogue import list_assets
 
         return list_assets(self._context, query=query, kind=None if kind is None else as_kind(kind))
@@ -181,8 +196,8 @@ class Market(SellerMethods, BookMethods):
         """Return what buying would cost now, with what the buyer should know first. Changes nothing.
 
         Args:
-            ref: the asset or version; if it names no version, the one that the offer is bound to, or the newest that
-                can be bought.
+            ref: the asset or version; if it names no version, the one that the offer is bound to, or the
+                newest that can be bought.
             offer: the offer; the cheapest open one of the version that lets the account in if None.
             rental: True for rentals only, False for perpetual licences only.
             allow: the offer's allow-list, as the seller gave it, if it has one that names more than this
@@ -207,8 +222,8 @@ class Market(SellerMethods, BookMethods):
         """Check a version and its offer, pay into escrow, and wait for the key.
 
         Args:
-            ref: the asset or version; if it names no version, the one that the offer is bound to, or the newest that
-                can be bought.
+            ref: the asset or version; if it names no version, the one that the offer is bound to, or the
+                newest that can be bought.
             offer: the offer; the cheapest open one of the version that lets the account in if None.
             max_price: most that may be paid, smallest units of the offer's currency.
             rental: True for rentals only, False for perpetual licences only, None for either.
@@ -273,7 +288,7 @@ class Market(SellerMethods, BookMethods):
         return self._mine(look(self._context, purchase))
 
     def wait(self, purchase: Purchase | PurchaseId | str, *, timeout: float = 600.0) -> Purchase:
-        """Wait until a purchase is not only paid any more, at most ``timeout`` seconds; return it as it stands then."""
+        """Wait at most ``timeout`` seconds while a purchase is only paid; return it as it stands then."""
         from steelyard.service.purchase import wait
 
         return self._mine(wait(self._context, purchase, timeout=timeout))
@@ -310,7 +325,7 @@ class Market(SellerMethods, BookMethods):
         return pull(self._context, what, target, include=include, exclude=exclude, progress=progress)
 
     def refund(self, purchase: Purchase | PurchaseId | str) -> Purchase:
-        """Take back price and bond: not delivered in time, or not settled when the version was proved false."""
+        """Take back price and bond: not delivered in time, or proved false before it was settled."""
         from steelyard.service.purchase import refund
 
         return self._mine(refund(self._context, purchase))
@@ -324,11 +339,12 @@ class Market(SellerMethods, BookMethods):
     def dispute(self, purchase: Purchase | PurchaseId | str, *, progress: Progress | None = None) -> Purchase:
         """Look for a leaf that is not what was committed, prove it to the contract, and get the money back.
 
-        If the price was paid in a token that cannot be moved now, the version is flagged all the same, a warning
-        says so, and the purchase stays delivered: take the refund later.
+        If the price was paid in a token that cannot be moved now, the version is flagged all the same, a
+        warning says so, and the purchase stays delivered: take the refund later.
 
         Raises:
-            RefusedError: every leaf is right, the content window has passed, or the version is flagged already.
+            RefusedError: every leaf is right, the content window has passed, or the version is flagged
+                already.
             UnavailableError: the endpoint does not show the proof of the delivery.
         """
         from steelyard.service.dispute import dispute
@@ -343,7 +359,7 @@ class Market(SellerMethods, BookMethods):
         fee: int = 0,
         within: int = 86_400,
     ) -> KeyRequested:
-        """Ask for the key of a version that a valid licence of the account covers: a new one, or the first after a transfer.
+        """Ask for the key of a version that a valid licence covers: a new one, or the first after a transfer.
 
         Args:
             licence: the licence.
@@ -373,6 +389,26 @@ class Market(SellerMethods, BookMethods):
 
         return transfer_licence(self._context, licence, to)
 
+    # -- auditor ---------------------------------------------------------------------------------------------
+
+    @property
+    def audit(self) -> Audit:
+        """Questions on the index of this market, docs/audit.md.
+
+        Answers say up to which block they are complete.
+
+        The index is kept by ``steelyard index`` or ``steelyard serve``; nothing here writes it.
+
+        Raises:
+            DatabaseError: there is no index yet, or it cannot be read.
+            WrongChainError: it is the index of another market.
+        """
+        if self._audit is None:
+            from steelyard.service.opening import open_audit
+
+            self._audit = open_audit(self._database, self._context.deployment)
+        return self._audit
+
     # -- private ---------------------------------------------------------------------------------------------
 
     @property
@@ -386,6 +422,8 @@ class Market(SellerMethods, BookMethods):
 
     def close(self) -> None:
         """Let go of connections."""
+        if self._audit is not None:
+            self._audit.close()
         self._context.close()
 
     def __enter__(self) -> Self:

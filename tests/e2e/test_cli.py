@@ -236,6 +236,24 @@ def test_a_version_published_later_is_had_by_a_key_request(cli: Cli, model: Path
     assert cli("pull", "alice/growing@2", account="bob").code == 0
 
 
+def test_an_asset_is_given_away_and_its_keys_are_handed_over(cli: Cli, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "word").write_text("correct horse battery\n")
+    word = ("--key-password-file", str(tmp_path / "word"))
+    file = tmp_path / "given.keys"
+    cli("publish", str(model), "--name", "given", "--price", "0.01eth", account="alice")
+    cli("buy", "alice/given", "--yes", "--wait", "0", account="bob")
+    cli("transfer", "alice/given", "carol", "--yes", account="alice")
+    assert cli("keys", "list", "alice/given", "--json", account="carol").document[0]["source"] == "none"
+    cli("keys", "export", "alice/given", "--to", str(file), *word, account="alice")
+    (tmp_path / "wrong").write_text("another word for it\n")
+    wrong = ("--key-password-file", str(tmp_path / "wrong"))
+    cli("keys", "import", str(file), *wrong, account="carol", code=5)
+    assert cli("keys", "import", str(file), *word, "--json", account="carol").document["versions"] == [1]
+    assert "imported" in cli("keys", "list", account="carol").out
+    cli("deliver", "--all", account="carol")
+    assert cli("pull", "alice/given", account="bob").code == 0
+
+
 def test_a_trail_is_verified_offline_and_a_cut_one_is_not(cli: Cli, bought: str, tmp_path: Path) -> None:
     bundle = tmp_path / "b.json"
     assert cli("audit", "export", "alice/digits", "-o", str(bundle)).out.splitlines()[-1] == str(bundle)

@@ -38,7 +38,8 @@ _HEADER: Final = (
     "mixHash",
     "nonce",
 )
-# In the order in which forks appended them: London, Shanghai, Cancun (3), Prague, and what is drafted after Osaka.
+# In the order in which forks appended them: London, Shanghai, Cancun (3), Prague, and what is drafted after
+# Osaka.
 _LATER: Final = (
     "baseFeePerGas",
     "withdrawalsRoot",

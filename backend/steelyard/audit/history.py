@@ -14,7 +14,8 @@ from steelyard.domain.types import Address, AssetKind, OfferKind, Role, Scope
 from steelyard.errors import TrailError, VerificationError
 
 Plain: TypeAlias = "str | bool | list[Plain] | dict[str, Plain]"
-"""A value for people and for JSON: integers are decimal strings, since amounts exceed what JSON numbers hold."""
+"""A value for people and for JSON: integers are decimal strings, since amounts exceed what JSON numbers
+hold."""
 
 _ENUMS: Final[Mapping[str, type[enum.IntEnum]]] = {
     "enum IAssets.Kind": AssetKind,

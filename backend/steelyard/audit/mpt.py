@@ -62,7 +62,7 @@ def _walk(root: bytes, path: bytes, unread: list[bytes]) -> bytes | None:
 
 
 def _open(child: rlp.Item, unread: list[bytes]) -> tuple[rlp.Item, ...]:
-    """Return the node that a reference names: itself if it stands in its parent, else the next of the proof."""
+    """Return the node that a reference names: itself if it stands in its parent, else the proof's next."""
     if isinstance(child, tuple):
         if len(rlp.encode(child)) >= 32:
             raise ProofError("a proof node of 32 bytes or more stands inside its parent")

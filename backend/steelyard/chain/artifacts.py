@@ -1,6 +1,7 @@
 """The contracts as compiled: ABI, creation code, and deployed code with the places of its immutables.
 
-They lie in the package as ``chain/abi/<Contract>.json``, written by ``tools/abi.py``, and are read when first asked for.
+They lie in the package as ``chain/abi/<Contract>.json``, written by ``tools/abi.py``, and are read when first
+asked for.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Call data of everything that changes the market's state: what to send, built without a node and without signing.
+"""Call data of everything that changes the market's state, built without a node and without signing.
 
 Signatures are those of ``contracts/interfaces``; a test compares every one with the compiled ABI.
 """
@@ -83,7 +83,10 @@ class ProofLike(Protocol):
 
 @dataclass(frozen=True)
 class KeyProof:
-    """Signature by the key scalar behind a version's key commitment: ``IAssets.KeyProof``. ``r`` and ``s`` are 32 bytes."""
+    """Signature by the key scalar behind a version's key commitment: ``IAssets.KeyProof``.
+
+    ``r`` and ``s`` are 32 bytes.
+    """
 
     v: int
     r: bytes
@@ -188,7 +191,10 @@ class Calls:
         return self._assets("setRole(bytes32,address,uint8,bool)", asset, account, int(role), granted)
 
     def transfer_asset(self, asset: AssetId, *, owner: Address, to: Address) -> Call:
-        """Transfer an asset: ends all roles and open offers. The receiver is not asked, so check the address."""
+        """Transfer an asset: ends all roles and open offers.
+
+        The receiver is not asked, so check the address.
+        """
         return self._assets("transferFrom(address,address,uint256)", owner, to, _number(asset))
 
     # -- offers ----------------------------------------------------------------------------------------------
@@ -204,7 +210,7 @@ class Calls:
     # -- purchases -------------------------------------------------------------------------------------------
 
     def buy(self, order: Order, allow_proof: Sequence[bytes] = ()) -> Call:
-        """Pay for an order; in the native coin the price is sent along, an ERC-20 needs an allowance for the market."""
+        """Pay for an order; the price is sent along in the native coin, an ERC-20 needs an allowance."""
         signature = f"buy({ORDER},bytes32[])"
         return self._market(signature, order.abi(), tuple(allow_proof), value=_price(order))
 
@@ -286,7 +292,8 @@ class Calls:
             version: the version in full.
             delivered: D.
             proof: its proof.
-            origin: (offer id, ``Order.rest``) of the licence's purchase where its scope is one version; else zeros.
+            origin: (offer id, ``Order.rest``) of the licence's purchase where its scope is one version; else
+                zeros.
         """
         signature = f"deliverKey({KEY_REQUEST},{VERSION},bytes32[2],{POINT},{PROOF})"
         values = (request.abi(), version.abi(), origin, _point(delivered), _proof(proof))
@@ -307,7 +314,7 @@ class Calls:
         return self._market("takeBond(uint128)", amount)
 
     def deposit(self, to: bytes, currency: Address, amount: int) -> Call:
-        """Pay into the books, for an account or node (32-byte word); an ERC-20 needs an allowance for the treasury."""
+        """Pay into the books, for an account or node (32-byte word); of an ERC-20, after an allowance."""
         value = amount if currency == NATIVE else 0
         return self._treasury("deposit(bytes32,address,uint128)", to, currency, amount, value=value)
 

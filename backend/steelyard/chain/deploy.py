@@ -1,7 +1,8 @@
 """The deployment of a market, as a plan that anything can carry out which can send a transaction.
 
-Order: Treasury, FraudChecker, Assets, Market (which knows the three), Directory (which lists the three with a trail). Nobody keeps a
-privilege but the curator of the directory, who may list further contracts and nothing else; by default there is none.
+Order: Treasury, FraudChecker, Assets, Market (which knows the three), Directory (which lists the three with a
+trail). Nobody keeps a privilege but the curator of the directory, who may list further contracts and nothing
+else; by default there is none.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from steelyard.domain.types import Address, account_word, checked_amount
 from steelyard.errors import ChainError, VerificationError
 
 DISPUTE_GAS = 3_000_000
-"""Gas that the least bond pays for at the gas price stated for a chain: a dispute of a whole leaf takes 1.86 million."""
+"""Gas that the least bond pays for at the gas price stated for a chain: a dispute of a whole leaf takes 1.86
+million."""
 
 _LISTED = topic("Listed(bytes32,bytes32,address,uint256,bytes32)")
 
@@ -97,7 +99,8 @@ class Plan:
             arguments = (at["Assets"], at["Treasury"], at["FraudChecker"], self.min_bond)
         elif name == "Directory":
             listed = (at["Treasury"], at["Assets"], at["Market"])
-            # A given curator is it from the start: with a handover in two steps the deployer would stay it until the second.
+            # A given curator is it from the start: with a handover in two steps the deployer would stay it
+            # until the second.
             arguments = (listed, self.curator or deployer)
         return Step(name=name, arguments=arguments)
 

@@ -57,6 +57,14 @@ class Token:
         """Return the nonce of the next permit of ``owner`` (ERC-2612)."""
         return self._number("nonces(address)", owner)
 
+    def domain(self) -> tuple[str, str]:
+        """Return name and version of the token's EIP-712 domain; the version is 1 where it does not say (ERC-2612)."""
+        name = str(self._read("name()", "string"))
+        try:
+            return name, str(self._read("version()", "string"))
+        except (RevertError, VerificationError):
+            return name, "1"
+
     def permit_digest(self, *, owner: Address, spender: Address, value: int, deadline: int) -> bytes:
         """Return the 32-byte digest (EIP-712) that ``owner`` signs to allow ``spender`` to take ``value``.
 
@@ -71,11 +79,7 @@ class Token:
                 so it may be made for something else: use ``approve``.
         """
         separator = self._read("DOMAIN_SEPARATOR()", "bytes32")
-        name = str(self._read("name()", "string"))
-        try:
-            version = str(self._read("version()", "string"))
-        except (RevertError, VerificationError):
-            version = "1"
+        name, version = self.domain()
         parts = (
             _DOMAIN,
             keccak256(name.encode()),

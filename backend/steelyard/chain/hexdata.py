@@ -5,7 +5,7 @@ Source: Ethereum JSON-RPC specification, "Hex value encoding".
 
 from __future__ import annotations
 
-from steelyard.domain.hash import keccak256
+from steelyard.domain.plain import checksum as checksum_address
 from steelyard.domain.types import Address
 from steelyard.errors import ChainError, InputError
 
@@ -66,19 +66,6 @@ def read_data(value: object, name: str, size: int | None = None) -> bytes:
     raise ChainError(f"the endpoint's {name} is not {wanted} in hexadecimal")
 
 
-def checksum_address(address: bytes) -> str:
-    """Return an address as people read it: ``0x`` and 40 digits whose case is a checksum (ERC-55).
-
-    Raises:
-        InputError: it is not 20 bytes.
-    """
-    if len(address) != 20:
-        raise InputError(f"an address has 20 bytes, not {len(address)}")
-    digits = address.hex()
-    mask = keccak256(digits.encode()).hex()
-    return "0x" + "".join(c.upper() if int(m, 16) > 7 else c for c, m in zip(digits, mask, strict=False))
-
-
 def parse_address(text: str) -> Address:
     """Return the address that somebody typed: ``0x`` and 40 digits, one case or with a right checksum (ERC-55).
 
@@ -95,3 +82,6 @@ def parse_address(text: str) -> Address:
     if digits not in (digits.lower(), digits.upper()) and checksum_address(address) != text:
         raise InputError(f"the checksum of address {text} is wrong: is it mistyped?")
     return Address(address)
+
+
+__all__ = ["checksum_address", "parse_address", "quantity", "read_data", "read_quantity", "to_hex"]

@@ -28,7 +28,8 @@ def find_anvil(
 ) -> Path:
     """Return the program anvil.
 
-    Looked for in this order: where it is configured, on the search path, in ``node_modules`` of a folder and those above it.
+    Looked for in this order: where it is configured, on the search path, in ``node_modules`` of a folder and
+    those above it.
 
     Args:
         configured: a path that must then be right.
@@ -108,7 +109,8 @@ class Node:
             chain_id: EIP-155 chain id.
             port: TCP port; 0 for a free one.
             accounts: how many accounts with 10,000 coins it has.
-            state: file that the chain is read from at the start and written to at the end; None keeps nothing.
+            state: file that the chain is read from at the start and written to at the end; None keeps
+                nothing.
             block_time: seconds between blocks; None makes a block for each transaction.
             options: further options of anvil.
 

@@ -36,8 +36,9 @@ from steelyard.chain.wire import Receipt
 from steelyard.errors import NotFoundError, PendingError, RefusedError, RevertError
 
 OnStep = Callable[[str, str], None]
-"""Called with the name of an operation and the step just taken: ``planned``, ``signed``, ``sent``, ``marked`` (as
-sent), ``receipt`` (seen), ``mined`` (noted), ``cancelled``. Whatever it does, even ending the process, is harmless."""
+"""Called with the name of an operation and the step just taken: ``planned``, ``signed``, ``sent``, ``marked``
+(as sent), ``receipt`` (seen), ``mined`` (noted), ``cancelled``. Whatever it does, even ending the process, is
+harmless."""
 
 
 class Outbox:
@@ -188,7 +189,7 @@ class Outbox:
             return entry
 
     def push(self, name: str) -> Entry:
-        """Go on with an operation that may be sent: sign, send, send again, raise its fees, or find its receipt.
+        """Go on with an operation that may be sent: sign it, send it, raise its fees, or find its receipt.
 
         Raises:
             RevertError: it would revert; nothing was signed.

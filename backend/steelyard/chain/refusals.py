@@ -11,7 +11,7 @@ _KNOWN = ("already known", "already imported", "known transaction", "already exi
 
 
 class NonceUsedError(RefusedError):
-    """Another transaction, mined or waiting, has the nonce; the endpoint does not know the one that was signed under it."""
+    """Another transaction has the nonce, and the endpoint does not know the one that was signed under it."""
 
 
 def is_known_already(exc: RpcError) -> bool:

@@ -1,4 +1,4 @@
-"""What a revert means: every error of our contracts and of OpenZeppelin's tokens, decoded, with what to do where it is known."""
+"""What a revert means: every error of our contracts and of OpenZeppelin's tokens, and what to do about it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from steelyard.errors import NotFoundError, RevertError, VerificationError
 _SHOWN = 200
 
 # Errors of tokens and helpers that are not in the ABIs of our contracts, with the names of their arguments.
-# Source: OpenZeppelin Contracts 5.7.0 (draft-IERC6093, ERC20Permit, SafeERC20); Solidity documentation, "Panic".
+# Source: OpenZeppelin Contracts 5.7.0 (draft-IERC6093, ERC20Permit, SafeERC20); Solidity documentation,
+# "Panic".
 _FOREIGN = {
     "ERC20InsufficientBalance(address,uint256,uint256)": ("sender", "balance", "needed"),
     "ERC20InvalidSender(address)": ("sender",),

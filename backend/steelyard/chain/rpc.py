@@ -1,7 +1,7 @@
-"""A plain JSON-RPC reader: every answer is checked, every fault is retried a few times or becomes a typed error.
+"""A plain JSON-RPC reader: answers are checked, faults are retried a few times or become typed errors.
 
-Why not web3 for reading: importing it takes 2 s, and it asks for the chain id around every call. Source: Ethereum JSON-RPC
-specification; EIP-1898 for naming a block by its hash.
+Why not web3 for reading: importing it takes 2 s, and it asks for the chain id around every call. Source:
+Ethereum JSON-RPC specification; EIP-1898 for naming a block by its hash.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from steelyard.domain.types import Address
 from steelyard.errors import ChainError, InputError, NotFoundError, RpcError, WrongChainError
 
 BlockId = int | bytes | str
-"""A block: its height, its 32-byte hash, or a tag (``latest``, ``pending``, ``safe``, ``finalized``, ``earliest``)."""
+"""A block: its height, its 32-byte hash, or a tag (``latest``, ``pending``, ``safe``, ``finalized``,
+``earliest``)."""
 
 Topics = Sequence[bytes | Sequence[bytes] | None]
 """A filter of logs: for each place one word, several of which one must match, or None for any."""
@@ -101,8 +102,8 @@ class Rpc:
     def call(self, method: str, params: Sequence[object] = ()) -> Any:
         """Make one call and return its ``result``, parsed JSON.
 
-        Repeats it after faults of the connection and of the server, so ``method`` must not mind: a raw transaction does
-        not, being the same one each time.
+        Repeats it after faults of the connection and of the server, so ``method`` must not mind: a raw
+        transaction does not, being the same one each time.
 
         Raises:
             RpcError: the endpoint answered with an error.
@@ -276,7 +277,8 @@ class Rpc:
     ) -> Iterator[tuple[int, int, list[Log]]]:
         """Yield ``(from, to, logs)`` over consecutive ranges that cover ``first`` to ``last`` without a gap.
 
-        Asks for ``span`` blocks at a time, for fewer after the endpoint has refused a range, then for more again.
+        Asks for ``span`` blocks at a time, for fewer after the endpoint has refused a range, then for more
+        again.
 
         Args:
             addresses: contracts; at least one, or a mistake would fetch the whole chain's logs.
@@ -288,7 +290,8 @@ class Rpc:
         Raises:
             InputError: no address is given.
             RpcError: the endpoint refuses even a single block.
-            ChainError: as in :meth:`call`, or logs of another range or contract, doubled or out of order came back.
+            ChainError: as in :meth:`call`, or logs of another range or contract, doubled or out of order came
+                back.
         """
         if not addresses:
             raise InputError("whose logs? no address was given")

@@ -1,7 +1,7 @@
-"""Signs and sends transactions. The only module that imports web3, and it does so at the first signature.
+"""Signs and sends transactions.
 
-Requests go through :class:`steelyard.chain.rpc.Rpc`, so every fault is handled there, once. web3 makes the account, the fees, the
-signed transactions; its middleware, which asks for the chain id around every call, is left out.
+Requests go through :class:`steelyard.chain.rpc.Rpc`, so every fault is handled there, once. The account is opened at the first
+signature (:mod:`steelyard.chain.wallet`), for that imports web3.
 
 No transaction is ever sent under two nonces: what is signed under a nonce is sent again, byte for byte, until the chain shows
 what became of it, or shows that its nonce was used by something else.
@@ -10,14 +10,12 @@ what became of it, or shows that its nonce was used by something else.
 from __future__ import annotations
 
 import secrets
-import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, cast
 
 from steelyard.chain.calls import Call
 from steelyard.chain.hexdata import quantity, read_quantity, to_hex
@@ -32,12 +30,13 @@ from steelyard.chain.transaction import (
     fee_market_fields,
     gas_limit_of,
 )
+from steelyard.chain.wallet import open_account
 from steelyard.chain.wire import Receipt, read_receipt
 from steelyard.domain.hash import keccak256
 from steelyard.domain.types import Address
 from steelyard.errors import (
     ChainError,
-    ConfigError,
+    NotFoundError,
     PendingError,
     RefusedError,
     RevertError,
@@ -301,12 +300,43 @@ class Sender:
             except ChainError:
                 pass  # the endpoint is away for a while; the timeout ends it
             if self._clock() >= end:
+                self._remember(signed)
                 raise PendingError(
                     f"transaction {to_hex(signed.tx_hash)} is in no block after {self._timeout:g} s; look for it again later",
                     tx_hash=signed.tx_hash,
                 )
             self._sleep(pause)
             pause = min(self._poll, pause * 1.5)
+
+    def pursue(self, tx_hash: bytes) -> Receipt:
+        """Go on with what ended in PendingError: send the same bytes again if the endpoint lacks them, and wait.
+
+        Args:
+            tx_hash: of the error.
+
+        Returns:
+            The receipt, of success or not.
+
+        Raises:
+            PendingError: it is still in no block.
+            NonceUsedError: another transaction has taken its nonce; this one will never be mined.
+            RefusedError: the endpoint refuses it and does not have it.
+            NotFoundError: this object did not send it, and the chain does not have it.
+        """
+        with self._nonces:
+            mine = [signed for signed in self._uncertain if signed.tx_hash == tx_hash]
+        if not mine:
+            receipt = self.rpc.get_receipt(tx_hash)
+            if receipt is None:
+                raise NotFoundError(
+                    f"transaction {to_hex(tx_hash)} is in no block, and was not sent from here"
+                )
+            return receipt
+        self.broadcast(mine[0])
+        receipt = self.wait(mine[0])
+        with self._nonces:
+            self._uncertain = [signed for signed in self._uncertain if signed.tx_hash != tx_hash]
+        return receipt
 
     def finish(self, call: Call, receipt: Receipt) -> Receipt:
         """Return a receipt of success.
@@ -340,23 +370,32 @@ class Sender:
                         self.broadcast(signed)
                         return signed
                     except NonceUsedError:
-                        # Never mined and never will be, so the same call may be signed anew.
-                        after = nonce + 1
+                        pass  # never mined and never will be, so the same call may be signed anew
                     except PendingError:
-                        self._uncertain.append(signed)
+                        self._remember(signed)
                         raise
-                self._next = max(self.rpc.get_nonce(self.address, block="pending"), after, self._floor)
-        raise ChainError("other processes keep taking this account's nonces: use an account of its own")
+                # Only the endpoint's own count moves on: the next number, taken because a nonce is said to be used, would
+                # leave a gap if that was false, and what lies behind a gap runs later, when nobody expects it any more.
+                self._next = None
+                moved = self.rpc.get_nonce(self.address, block="pending") > nonce
+            if not moved:
+                self._sleep(self._poll)  # the same bytes again
+        raise ChainError(
+            f"{self.rpc.name} keeps saying that the account's nonces are used: use an account of its own for this process, "
+            "or another endpoint"
+        )
+
+    def _remember(self, signed: Signed) -> None:
+        """Keep what may have been sent, so that its nonce goes to nothing else."""
+        with self._nonces:
+            if signed not in self._uncertain:
+                self._uncertain.append(signed)
 
     def _settle_uncertain(self) -> None:
         """Send what may not have arrived again; without that, its nonce could go to another transaction."""
         while self._uncertain:
-            try:
+            with suppress(RefusedError):  # not accepted and not known, so it holds no nonce
                 self.broadcast(self._uncertain[0])
-            except PendingError:
-                raise
-            except RefusedError:
-                pass  # not accepted and not known, so it holds no nonce
             self._uncertain.pop(0)
             self._next = None
 
@@ -455,33 +494,5 @@ class Sender:
     def _open(self) -> tuple[Web3, LocalAccount]:
         with self._setup:
             if self._account_made is None:
-                self._account_made = _open_account(self.rpc, self._key)
+                self._account_made = open_account(self.rpc, self._key)
             return self._account_made
-
-
-def _open_account(rpc: Rpc, key: Callable[[], bytes]) -> tuple[Web3, LocalAccount]:
-    depth = sys.getrecursionlimit()
-    with warnings.catch_warnings():
-        # web3 7.16 imports its old WebSocket provider, whose library calls that part of itself deprecated.
-        warnings.filterwarnings("ignore", "websockets.legacy is deprecated", DeprecationWarning)
-        from web3 import Web3
-        from web3.providers.base import BaseProvider
-        from web3.types import RPCEndpoint, RPCResponse
-    # A library of web3 (py_ecc) raises the limit to 100,000: deeply nested JSON would then crash the process, not raise.
-    sys.setrecursionlimit(depth)
-
-    class Provider(BaseProvider):
-        """web3's way to the endpoint."""
-
-        def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
-            return {"jsonrpc": "2.0", "id": 1, "result": rpc.call(method, params)}
-
-    web3 = Web3(Provider(), middleware=[])
-    try:
-        account: LocalAccount = web3.eth.account.from_key(key())
-    except (ValueError, TypeError):
-        # The library's text may repeat the key.
-        raise ConfigError(
-            "the account's private key is not one: 32 bytes, not zero, below the group order"
-        ) from None
-    return web3, account

@@ -90,7 +90,7 @@ def gas_limit_of(gas: int, call: Call) -> int:
 def fee_market_fields(
     call: Call, *, chain_id: int, nonce: int, gas_limit: int, fees: Fees
 ) -> tuple[int | bytes, ...]:
-    """Return the fields of a transaction of type 2 (EIP-1559) in their order, without access list and signature."""
+    """Return the fields of a type 2 transaction (EIP-1559) in order, without access list and signature."""
     to = b"" if call.to is None else bytes(call.to)
     return (chain_id, nonce, fees.priority, fees.max_fee, gas_limit, to, call.value, call.data)
 
@@ -100,8 +100,8 @@ def encode_fee_market(
 ) -> bytes:
     """Return a transaction of type 2 as it is signed, or with its signature (parity, r, s) as it is sent.
 
-    Written out here because the library's way, with all its checks, signs 800 transactions a second and this 3,600; a test
-    compares the bytes.
+    Written out here because the library's way, with all its checks, signs 800 transactions a second and this
+    3,600; a test compares the bytes.
     """
     parts = [_rlp(field) for field in fields]
     parts.append(b"\xc0")  # no access list

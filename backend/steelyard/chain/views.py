@@ -41,7 +41,7 @@ _PERPETUAL, _TRANSFERABLE, _REVOCABLE, _SCOPE_SHIFT = 1, 2, 4, 4
 
 @dataclass(frozen=True, kw_only=True)
 class AssetInfo:
-    """``IAssets.info``: who registered an asset, what it is, ``royalty`` in basis points, and its counters."""
+    """``IAssets.info``: who registered an asset, its kind, ``royalty`` in basis points, and its counters."""
 
     creator: Address
     kind: AssetKind
@@ -52,7 +52,7 @@ class AssetInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """``IAssets.release``: when a version was published (Unix seconds) and its number from 1; zeros if it was not."""
+    """``IAssets.release``: when a version was published (Unix seconds) and its number, or zeros."""
 
     published_at: int
     number: int
@@ -60,7 +60,10 @@ class Release:
 
 @dataclass(frozen=True, kw_only=True)
 class OfferState:
-    """``IOffers.offers``. ``opened_at`` in Unix seconds, 0 if there is no such offer; ``epoch`` is the asset's then."""
+    """``IOffers.offers``.
+
+    ``opened_at`` in Unix seconds, 0 if there is no such offer; ``epoch`` is the asset's then.
+    """
 
     opened_at: int
     epoch: int
@@ -74,8 +77,10 @@ class Licence:
 
     Attributes:
         holder: buyer, later the holder of the token.
-        until: Unix seconds, inclusive: end of a rental or of the versions included; 0 before delivery or if perpetual.
-        due: Unix seconds, inclusive: last moment of delivery while paid, of the content window from delivery on.
+        until: Unix seconds, inclusive: end of a rental or of the versions included; 0 before delivery or if
+            perpetual.
+        due: Unix seconds, inclusive: last moment of delivery while paid, of the content window from delivery
+            on.
         state: where it stands.
         perpetual: whether it never ends.
         transferable: whether it may change hands.
@@ -107,8 +112,8 @@ class RequestRecord:
 class Views:
     """Reads one market at one block.
 
-    Every method raises RevertError if the contract does, ChainError if the endpoint fails, and VerificationError if the
-    answer is not what the contract's ABI says, so probably of another contract.
+    Every method raises RevertError if the contract does, ChainError if the endpoint fails, and
+    VerificationError if the answer is not what the contract's ABI says, so probably of another contract.
     """
 
     def __init__(self, rpc: Rpc, deployment: Deployment, *, block: BlockId = "latest") -> None:
@@ -141,7 +146,7 @@ class Views:
         return self._token_owner("Assets", asset)
 
     def info(self, asset: AssetId) -> AssetInfo:
-        """Return creator, kind, royalty and counters; reverts with ``Assets_NoAsset`` if it does not exist."""
+        """Return creator, kind, royalty and counters; reverts with ``Assets_NoAsset`` if there is none."""
         values = self._ask(
             "Assets", "assetInfo(bytes32)", ("address", "uint8", "uint16", "uint32", "uint32"), asset
         )
@@ -253,7 +258,8 @@ class Views:
             asset: the version's asset.
             version: the version.
             published_at: Unix seconds, :meth:`release`.
-            origin: (offer id, ``Order.rest``) of the licence's purchase; only read where its scope is one version.
+            origin: (offer id, ``Order.rest``) of the licence's purchase; only read where its scope is one
+                version.
         """
         signature = "covers(uint256,bytes32,bytes32,uint40,bytes32[2])"
         return self._bool("Market", signature, _number(licence), asset, version, published_at, origin)
@@ -279,7 +285,7 @@ class Views:
     # -- treasury --------------------------------------------------------------------------------------------
 
     def balance(self, payee: bytes, currency: Address = NATIVE) -> int:
-        """Return what an account may withdraw, or all that a node ever received; ``payee`` is a 32-byte word."""
+        """Return what an account may withdraw, or all that a node ever received; ``payee`` is a word."""
         return self._int("Treasury", "balanceOf(bytes32,address)", "uint256", payee, currency)
 
     def paid(self, node: NodeId, index: int, currency: Address = NATIVE) -> int:

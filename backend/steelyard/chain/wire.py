@@ -153,7 +153,8 @@ def read_log(value: object) -> Log:
     Raises:
         ChainError: it is malformed, or of a block that is not there yet.
     """
-    # The indexer's inner loop: one try around plain conversions takes a third of the time of checking each field.
+    # The indexer's inner loop: one try around plain conversions takes a third of the time of checking each
+    # field.
     try:
         if not isinstance(value, dict):
             raise TypeError

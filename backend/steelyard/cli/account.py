@@ -94,7 +94,7 @@ def export(session: Session, name: str | None, target: Path, seed: bool) -> None
     The seed is written as 64 hexadecimal digits, not encrypted: who has it can open what the account sells
     and has bought.
     """
-    from steelyard.cli.accounts import write_private
+    from steelyard.service.files import write_private
 
     accounts = session.accounts
     name = name or accounts.chosen()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import stat
 import sys
@@ -16,7 +15,8 @@ from steelyard.config import Config
 from steelyard.crypto.secret import Secret
 from steelyard.domain.ref import check_alias
 from steelyard.domain.types import Address
-from steelyard.errors import InputError, NotFoundError, RefusedError
+from steelyard.errors import InputError, NotFoundError, SealError
+from steelyard.service.files import private_folder, write_private
 
 if TYPE_CHECKING:
     from steelyard.service.account import Account
@@ -67,7 +67,7 @@ class Accounts:
         return Address(address)
 
     def aliases(self) -> dict[str, Address]:
-        """Return the names that can stand in references: those of the user's settings, and the accounts here."""
+        """Return the names that can stand in references: those of the user's settings, and accounts here."""
         from steelyard.chain.hexdata import parse_address
 
         found = {name: parse_address(text) for name, text in self._config.aliases.items()}
@@ -96,13 +96,19 @@ class Accounts:
         Raises:
             NotFoundError: there is no such account.
             InputError: there is no way to ask for its password.
-            SealError: the password is wrong.
+            SealError: the password is wrong; the message says where it came from.
         """
         from steelyard.crypto import keystore
         from steelyard.service.account import Account
 
         path, expected = self.path(name), self.address(name)
-        key = keystore.load(path, password=self._password(name))
+        password, origin = self._password(name)
+        try:
+            key = keystore.load(path, password=password)
+        except SealError as exc:
+            raise SealError(
+                f"the password of {name} from {origin} is wrong, or {path} was altered{self._other_way(name)}"
+            ) from exc
         account = Account.from_key(key)
         if account.address != expected:
             raise InputError(f"{path} names another address than that of its key; it was altered")
@@ -147,12 +153,24 @@ class Accounts:
         known = ", ".join(self.names())
         return f"no account {name!r} in {self._folder}" + (f"; there are {known}" if known else "")
 
-    def _password(self, name: str) -> str:
-        if self._config.password_file is not None:
-            return read_password(self._config.password_file)
-        if self._beside(name).exists():  # made by `up --dev`
-            return read_password(self._beside(name))
-        return ask_password(f"Password of {name}", again=False)
+    def _password(self, name: str) -> tuple[str, str]:
+        """Return the password and its source: flag > environment > user file > `up --dev` > terminal."""
+        given = self._config.password_file
+        if given is not None:
+            return read_password(given), f"{given} ({self._given_by()})"
+        beside = self._beside(name)
+        if beside.exists():
+            return read_password(beside), f"{beside} (made by `steelyard up --dev`)"
+        return ask_password(f"Password of {name}", again=False), "the terminal"
+
+    def _given_by(self) -> str:
+        return self._config.sources.get("password_file", "setting password_file")
+
+    def _other_way(self, name: str) -> str:
+        """Say what a password file was preferred to: one file of passwords rarely fits every account."""
+        if self._config.password_file is None or not self._beside(name).exists():
+            return ""
+        return f"; without {self._given_by()} the password made by `steelyard up --dev` would be used"
 
     def _new_password(self, name: str) -> str:
         if self._config.password_file is not None:
@@ -190,55 +208,13 @@ def read_secret_line(path: Path, what: str) -> str:
     return line
 
 
-def write_private(path: Path, data: bytes, *, replace: bool = False) -> None:
-    """Write a file that only its owner can read, whole or not at all.
-
-    Raises:
-        RefusedError: it exists, and is not to be replaced.
-        InputError: it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            if replace:
-                os.replace(temporary, path)
-            else:
-                os.link(temporary, path)  # unlike a rename, fails if the name is taken
-        finally:
-            temporary.unlink(missing_ok=True)
-    except FileExistsError as exc:
-        raise RefusedError(f"{path} exists, and is not overwritten") from exc
-    except OSError as exc:
-        raise InputError(f"cannot write {path}: {exc.strerror}") from exc
-
-
-def private_folder(path: Path) -> Path:
-    """Make a folder that only its owner can enter, with those above it, and return it.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    try:
-        for folder in (*reversed(path.parents), path):
-            if not folder.exists():
-                folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError as exc:
-        raise InputError(f"cannot make the folder {path}: {exc.strerror}") from exc
-    return path
-
-
 def is_private(path: Path) -> bool:
     """Return whether nobody but its owner may read, write or enter it."""
     return not stat.S_IMODE(path.stat().st_mode) & 0o077
 
 
 def read_key(path: Path) -> Secret:
-    """Read a private key: 64 hexadecimal digits, with or without 0x, on the first line of a file; ``-`` is stdin.
+    """Read a private key: 64 hexadecimal digits, with or without 0x, on a file's first line; ``-`` is stdin.
 
     Raises:
         InputError: it is not that. The message does not repeat it.
@@ -256,13 +232,13 @@ def _fresh() -> Secret:
     return Secret.from_scalar(1 + secrets.randbelow(N - 1))
 
 
-def ask_password(prompt: str, *, again: bool) -> str:
-    """Ask for a password on the terminal, twice if ``again``.
+def ask_password(prompt: str, *, again: bool, option: str = "--password-file") -> str:
+    """Ask for a password on the terminal, twice if ``again``; ``option`` is the way without a terminal.
 
     Raises:
         InputError: there is no terminal.
     """
     if not sys.stdin.isatty():
-        raise InputError("there is no terminal to ask for the password on: give --password-file FILE")
+        raise InputError(f"there is no terminal to ask for the password on: give {option} FILE")
     answer: str = click.prompt(prompt, hide_input=True, err=True, confirmation_prompt=again)
     return answer

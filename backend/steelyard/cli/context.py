@@ -1,4 +1,4 @@
-"""What every command shares: settings, output, the market, the account, and the one question before money moves."""
+"""What every command shares: settings, output, market, account, and the question before money moves."""
 
 from __future__ import annotations
 

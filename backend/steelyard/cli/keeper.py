@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from steelyard.chain.node import CHAIN_ID, Node
-from steelyard.cli.accounts import private_folder, write_private
 from steelyard.errors import ChainError, ConfigError, SteelyardError
+from steelyard.service.files import private_folder, write_private
 from steelyard.storage.embedded import EmbeddedStore
 from steelyard.storage.server import StoreServer
 
@@ -62,7 +62,7 @@ def running(home: Path) -> dict[str, object] | None:
 
 
 def stop_orphan(home: Path) -> None:
-    """End the chain of a keeper that was killed, and wait for it: two chains on one state file would lose one's blocks.
+    """End the chain of a killed keeper, and wait: two chains on one state file would lose one's blocks.
 
     Only a process whose command line names our state file is touched.
 

@@ -1,4 +1,4 @@
-"""Finding the purchase that somebody means: by its id, the first digits of it, or the reference of what was bought."""
+"""Finding the purchase that somebody means: by id, its first digits, or reference of what was bought."""
 
 from __future__ import annotations
 

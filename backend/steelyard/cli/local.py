@@ -1,4 +1,4 @@
-"""``steelyard up``, ``down`` and ``status``: a whole market on one machine, or a deployment on a chain that runs elsewhere."""
+"""``steelyard up``, ``down`` and ``status``: a market on this machine, or a deployment elsewhere."""
 
 from __future__ import annotations
 
@@ -283,7 +283,7 @@ def _payer(session: Session, rpc: Rpc, bond: int, *, foreign: bool, yes: bool) -
 
 
 def deployment_gas() -> int:
-    """Return about how much gas a deployment takes: by the size of the code, since it cannot be simulated in parts."""
+    """Return about how much gas a deployment takes, by the size of the code: parts cannot be simulated."""
     from steelyard.chain.artifacts import CONTRACTS, artifact
 
     return sum(53_000 + 216 * len(artifact(name).creation) for name in CONTRACTS)
@@ -305,7 +305,7 @@ def _deploy(session: Session, rpc: Rpc, key: Secret, bond: int) -> Deployment:
 
 
 def _remember(config: Config, url: str, deployment: Deployment) -> None:
-    from steelyard.cli.accounts import private_folder, write_private
+    from steelyard.service.files import private_folder, write_private
     from steelyard.service.opening import record_path
 
     private_folder(config.home)

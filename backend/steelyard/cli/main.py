@@ -52,6 +52,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "role": ("rights", "Lend or take back a role."),
         "revoke": ("rights", "End a free, revocable licence."),
         "transfer": ("rights", "Give away an asset or a licence."),
+        "keys": ("keys", "Hand an asset's keys over, or take them over."),
     },
     "Money": {
         "balance": ("money", "Show what an account has."),

@@ -1,4 +1,4 @@
-"""Commands that all take the same options, wherever on the line they stand, and options that several commands share."""
+"""Commands that all take the same options, anywhere on the line, and options that several share."""
 
 from __future__ import annotations
 

@@ -6,34 +6,14 @@ the cursor over a price, or set its title.
 
 from __future__ import annotations
 
-import dataclasses
-import enum
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Final, TextIO
 
-_AMOUNTS: Final = frozenset(
-    (
-        *(
-            "allowance",
-            "amount",
-            "balance",
-            "bond",
-            "claimable",
-            "claimed",
-            "fee",
-            "fee_wei",
-            "min_bond",
-            "owed",
-        ),
-        *("paid", "price", "received", "treasury", "wallet"),
-    )
-)
-"""Fields that are written as decimal text, since JSON readers round numbers above 2^53."""
-_MAX_NUMBER: Final = 1 << 53
+from steelyard.domain.plain import plain
+
 _STYLES: Final = {"bold": "1", "red": "31", "green": "32", "yellow": "33", "dim": "2"}
 
 
@@ -104,36 +84,6 @@ class Output:
         return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
 
 
-def plain(value: object, *, name: str = "") -> object:
-    """Return a value as JSON has it.
-
-    Addresses (20 bytes) with checksum, other bytes as 0x and hexadecimal, amounts and all numbers from 2^53
-    as decimal text, enumerations as lower-case words, dataclasses as objects of their public fields, paths as
-    text. A Secret is never written.
-
-    Raises:
-        TypeError: it is of no such type.
-    """
-    if isinstance(value, enum.Enum):
-        return value.name.lower()
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, int):
-        return str(value) if name in _AMOUNTS or abs(value) >= _MAX_NUMBER else value
-    if isinstance(value, bytes):
-        return _address(value) if len(value) == 20 else "0x" + value.hex()
-    if isinstance(value, Path):
-        return str(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        shown = [item.name for item in dataclasses.fields(value) if item.repr]
-        return {key: plain(getattr(value, key), name=key) for key in shown}
-    if isinstance(value, Mapping):
-        return {str(key): plain(item, name=str(key)) for key, item in value.items()}
-    if isinstance(value, (tuple, list, set, frozenset)):
-        return [plain(item, name=name) for item in value]
-    raise TypeError(f"{type(value).__name__} has no JSON form here")
-
-
 def clean(text: str) -> str:
     """Return text without what could drive a terminal or turn its direction; line feeds and tabs stay."""
     if text.isascii() and text.isprintable():
@@ -166,11 +116,8 @@ def pairs(items: Iterable[tuple[str, str]]) -> list[str]:
 
 def short(value: bytes) -> str:
     """Return an id or address as 0x and its first and last four digits, for tables that must fit 80 columns."""
-    text = _address(value) if len(value) == 20 else "0x" + value.hex()
+    text = str(plain(value))
     return f"{text[:6]}..{text[-4:]}"
 
 
-def _address(value: bytes) -> str:
-    from steelyard.chain.hexdata import checksum_address
-
-    return checksum_address(value)
+__all__ = ["Output", "clean", "pairs", "plain", "short", "table"]

@@ -15,7 +15,7 @@ _INTERVAL = 0.1
 
 
 class Progress:
-    """One bar. Written here in a few lines, because importing a library for it costs more than a read takes."""
+    """One bar, written here because importing a library for it costs more than a read takes."""
 
     def __init__(
         self, output: Output, what: str = "", *, clock: Callable[[], float] = time.monotonic

@@ -1,4 +1,7 @@
-"""What a purchase or an asset allows: ``request-key``, ``refund``, ``dispute``, ``settle``, ``role``, ``revoke``, ``transfer``."""
+"""What a purchase or an asset allows.
+
+``request-key``, ``refund``, ``dispute``, ``settle``, ``role``, ``revoke``, ``transfer``.
+"""
 
 from __future__ import annotations
 
@@ -118,8 +121,8 @@ def dispute_command(session: Session, purchase: str, dry_run: bool, yes: bool) -
     """Prove that content is false.
 
     Looks for a part that does not decrypt to what the seller committed to, and proves it to the contract, in
-    the content window. The version is flagged for ever, and price and bond are yours. A price in a token takes a
-    second transaction.
+    the content window. The version is flagged for ever, and price and bond are yours. A price in a token
+    takes a second transaction.
     """
     item = find_purchase(session, purchase, states=(State.DELIVERED,))
     market = session.market.dry_run() if dry_run else session.market
@@ -182,7 +185,7 @@ def transfer_command(session: Session, what: str, to: str, dry_run: bool, yes: b
     """Give away an asset or a licence.
 
     WHAT is an asset's reference, or the id of a licence or its first digits; TO an address, an account here,
-    or an alias. An asset takes no income and no key with it, and its roles and open offers end.
+    or an alias. An asset takes no income with it, and no key (see `keys`); its roles and open offers end.
     """
     address = to_address(session, to)
     if "/" in what:

@@ -58,3 +58,23 @@ def format_size(size: int) -> str:
 def count(number: int, noun: str) -> str:
     """Return a number and its noun, with an s where it is not one."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def parse_time(text: str) -> int:
+    """Return Unix seconds for ``1767225600``, ``2026-01-01``, ``2026-01-01T12:00:00Z``; without an offset it is UTC.
+
+    Raises:
+        InputError: it is malformed, before 1970, or not a whole second.
+    """
+    if text.isascii() and text.isdigit() and len(text) <= 12:
+        return int(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.microsecond:
+        raise InputError(f"{text!r} is no time: write Unix seconds, 2026-01-01, or 2026-01-01T12:00:00Z")
+    time = int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+    if time < 0:
+        raise InputError(f"{text!r} is before 1970")
+    return time

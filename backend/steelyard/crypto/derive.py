@@ -85,7 +85,8 @@ def proof_nonce(
         InputError: the context is not 32 bytes.
     """
     info = b"steelyard/nonce/v1" + exact(context, 32, "context")
-    # The parities belong to the statement: without them Q and -Q would share a nonce under two challenges, which gives kappa away.
+    # The parities belong to the statement: without them Q and -Q would share a nonce under two challenges,
+    # which gives kappa away.
     bits = public.odd | base.odd << 1 | result.odd << 2
     info += uint(public.x) + uint(base.x) + uint(result.x) + uint(bits, 1) + uint(counter, 4)
     return _scalar(secret, info=info)

@@ -242,6 +242,24 @@ def chunk_roots(
         SealError: a file is shorter or longer than ``size`` says.
         DigestError: the root over both is not ``root``.
     """
+    found = compute_roots(ciphertext, leaves=leaves, size=size, threads=threads)
+    check_root(found, size=size, root=root)
+    return found
+
+
+def compute_roots(ciphertext: Reader, *, leaves: bytes, size: int, threads: int = 1) -> list[bytes]:
+    """Return the chunk roots that the public bytes of a version have; whether the chain commits to them is not asked.
+
+    Args:
+        ciphertext: the file ``ciphertext``.
+        leaves: the file ``leaves``.
+        size: bytes of the stream.
+        threads: chunks in work at a time.
+
+    Raises:
+        InputError: the size is not one that a stream may have.
+        SealError: a file is shorter or longer than ``size`` says.
+    """
     geometry = Geometry(size)
 
     def parts() -> Iterator[tuple[int, bytes, bytes]]:
@@ -252,9 +270,7 @@ def chunk_roots(
     def work(part: tuple[int, bytes, bytes]) -> bytes:
         return chunk_root(part[0], ciphertext=part[1], salted=part[2])
 
-    found = list(_in_order(work, parts(), threads))
-    check_root(found, size=size, root=root)
-    return found
+    return list(_in_order(work, parts(), threads))
 
 
 def open_stream(

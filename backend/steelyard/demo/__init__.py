@@ -1,1 +1,4 @@
-"""The main job on one machine, told in sentences: ``python -m steelyard.demo`` (``make demo``). Needs the extra ``demo``."""
+"""The main job on one machine, told in sentences: ``python -m steelyard.demo`` (``make demo``).
+
+Needs the extra ``demo``.
+"""

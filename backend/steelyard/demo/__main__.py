@@ -210,7 +210,7 @@ def books(stage: Stage) -> None:
 
 
 def balance_books(stage: Stage) -> None:
-    """Compare what the two contracts hold with what they owe: accounts, revenue nodes, bonds; nothing is in escrow now."""
+    """Compare what the two contracts hold with what they owe, when nothing is in escrow any more."""
     views = stage.person("alice").context.views
     accounts = [account.address for account in stage.accounts.values()]
     owed = sum(views.balance(account_word(account)) for account in accounts)

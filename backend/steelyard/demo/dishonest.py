@@ -1,7 +1,8 @@
 """A seller who cheats: what he publishes matches its commitment, and decrypts to something else.
 
-The cheat is the strongest that the format allows: ciphertext and leaf list hash to the content root on the chain, so no check
-before payment can find it. Only who holds the key can see that a leaf is not what its salted hash says.
+The cheat is the strongest that the format allows: ciphertext and leaf list hash to the content root on the
+chain, so no check before payment can find it. Only who holds the key can see that a leaf is not what its
+salted hash says.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from steelyard.storage.cid import digest_of, parse_cid
 
 
 def publish_false(market: Market, folder: Path, *, name: str) -> str:
-    """Publish a version whose leaf list is that of ``folder`` and whose ciphertext holds random bytes; return its CID."""
+    """Publish a version with the leaf list of ``folder`` and random bytes as ciphertext; return its CID."""
     context = market.context
     creator, registry = context.account.address, context.deployment.assets
     word = name_word(name)

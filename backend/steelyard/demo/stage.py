@@ -70,7 +70,7 @@ class Stage:
 
     @contextmanager
     def serving(self, ref: str) -> Iterator[None]:
-        """Run a key service in the background: the seed of who published, and a key of its own that only pays for gas."""
+        """Run a key service in the background: the publisher's seed, and a key of its own to pay for gas."""
         name = ref.partition("/")[0]
         seed = self.person(name).context.account.seed
         market = self._client(f"{name}-service", Account.from_key(Secret(self.keys.pop(0)), seed=seed))
@@ -84,7 +84,7 @@ class Stage:
             stop.set()
             thread.join(30)
 
-    # -- telling -------------------------------------------------------------------------------------------------
+    # -- telling ---------------------------------------------------------------------------------------------
 
     def scene(self, title: str) -> None:
         """Begin a part."""

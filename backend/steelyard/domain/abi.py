@@ -24,7 +24,7 @@ _WORD = 32
 
 
 def selector(signature: str) -> bytes:
-    """Return the 4-byte selector of a function or error signature such as ``move(bytes32,address,uint128)``."""
+    """Return the 4-byte selector of a function or error, by a signature such as ``move(bytes32,uint128)``."""
     return keccak256(signature.encode())[:4]
 
 
@@ -136,7 +136,9 @@ def _encode_basic(kind: str, value: Value) -> bytes:
 
 
 def decode(types: Sequence[str], data: bytes) -> tuple[Value, ...]:
-    """Decode what ``abi.encode`` made of the given types. Strict: dirty padding and values out of range are refused.
+    """Decode what ``abi.encode`` made of the given types.
+
+    Strict: dirty padding and values out of range are refused.
 
     Raises:
         VerificationError: the data is not an encoding of these types.

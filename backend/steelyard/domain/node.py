@@ -1,4 +1,4 @@
-"""The file ``node.json`` of a public folder: the positions behind the revenue node that a version is committed to.
+"""The file ``node.json`` of a public folder: the positions behind the version's revenue node.
 
 The chain holds the node's name only, a hash; whoever claims brings salt and positions along. Canonical JSON::
 
@@ -44,12 +44,12 @@ class Node:
         return encode({"format": FORMAT, "positions": positions, "salt": "0x" + self.salt.hex()})
 
 
-def parse(data: bytes, *, expected: NodeId) -> Node:
+def parse(data: bytes, *, expected: NodeId | None) -> Node:
     """Read the file from an untrusted source.
 
     Args:
         data: its bytes.
-        expected: the node that the version is committed to.
+        expected: the node that the version is committed to; None before there is a version.
 
     Raises:
         ManifestError: it is not such a file.
@@ -66,7 +66,7 @@ def parse(data: bytes, *, expected: NodeId) -> Node:
         found = node.id
     except InputError as exc:
         raise ManifestError(f"node.json: {exc}") from exc
-    if found != expected:
+    if expected is not None and found != expected:
         raise DigestError(
             f"node.json is of node 0x{found.hex()}, and the version earns for 0x{expected.hex()}"
         )

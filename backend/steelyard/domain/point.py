@@ -9,7 +9,7 @@ from steelyard.errors import ProofError
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """An affine point ``(x, y)``; it may be off the curve, which :func:`steelyard.crypto.curve.on_curve` tells."""
+    """An affine point ``(x, y)``, perhaps off the curve: see :func:`steelyard.crypto.curve.on_curve`."""
 
     x: int
     y: int

@@ -1,4 +1,4 @@
-"""What is known of assets, versions, offers, purchases, key requests and nodes at a block: immutable records and their rules."""
+"""What is known of assets, sales and nodes at a block: immutable records and their rules."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ from steelyard.domain.types import (
 
 @dataclass(frozen=True, kw_only=True)
 class VersionState:
-    """A version. ``number`` from 1, ``published_at`` in Unix seconds; ``flagged_by`` is the purchase that proved it false."""
+    """A version.
+
+    ``number`` from 1, ``published_at`` in Unix seconds; ``flagged_by`` is the purchase that proved it false.
+    """
 
     id: VersionId
     number: int
@@ -47,7 +50,10 @@ class VersionState:
 
 @dataclass(frozen=True, kw_only=True)
 class OfferState:
-    """An offer. ``epoch`` of the asset when it was made, ``sold`` places taken (counted for every offer here)."""
+    """An offer.
+
+    ``epoch`` of the asset when it was made, ``sold`` places taken (counted for every offer here).
+    """
 
     id: OfferId
     asset: AssetId

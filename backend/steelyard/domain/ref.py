@@ -1,14 +1,14 @@
 """References: how people and programs name assets and versions.
 
-==========================================================  ==========================================================
-``0xabc.../digits``                                         the asset that this account registered under this name
-``alice/digits``                                            the same, by an alias from the configuration
-``0x<64 hex>``                                              an asset by its id
-``eip155:<chain>/<registry>/<asset id>``                    the same, for any market: canonical, what is pinned and exported
-==========================================================  ==========================================================
+========================================  ==================================================================
+``0xabc.../digits``                       the asset that this account registered under this name
+``alice/digits``                          the same, by an alias from the configuration
+``0x<64 hex>``                            an asset by its id
+``eip155:<chain>/<registry>/<asset id>``  the same, for any market: canonical, what is pinned and exported
+========================================  ==================================================================
 
-Each may end in ``@2`` (a number), ``@latest`` or ``@0x<64 hex>`` (a version's id). Names are folded to lower case. Parsing asks
-nobody; what a reference means is looked up afterwards.
+Each may end in ``@2`` (a number), ``@latest`` or ``@0x<64 hex>`` (a version's id). Names are folded to lower
+case. Parsing asks nobody; what a reference means is looked up afterwards.
 """
 
 from __future__ import annotations

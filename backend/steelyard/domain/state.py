@@ -1,4 +1,4 @@
-"""The state of assets, folded from their trails: pure, so that the state at a block is a function of the logs up to it.
+"""The state of assets, folded from their trails: at a block it is a function of the logs up to it.
 
 What the contracts would not do is refused (:class:`~steelyard.errors.TrailError`): such a history is
 incomplete or altered.

@@ -109,7 +109,10 @@ class Version:
 
 @dataclass(frozen=True)
 class Terms:
-    """All terms of an offer: ``IOffers.Terms``. Times in seconds, ``renew_until`` in Unix seconds, ``bond`` in wei."""
+    """All terms of an offer: ``IOffers.Terms``.
+
+    Times in seconds, ``renew_until`` in Unix seconds, ``bond`` in wei.
+    """
 
     seller: Address
     currency: Address
@@ -234,7 +237,7 @@ def node_id(salt: bytes, positions: tuple[Position, ...]) -> NodeId:
 
 
 def name_word(name: str) -> bytes:
-    """Return an asset's name as the contract's word: ASCII, case-folded, 1 to 32 of ``a-z 0-9 . _ -``, padded with zeros.
+    """Return an asset's name as the contract's word: folded, padded with zeros, 1 to 32 of ``a-z 0-9 . _ -``.
 
     Raises:
         InputError: the name has another character, or is empty or too long.

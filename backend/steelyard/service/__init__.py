@@ -1,1 +1,4 @@
-"""One use case per file, over the chain, the store and the pure rules. The facade is :class:`steelyard.Market`."""
+"""One use case per file, over the chain, the store and the pure rules.
+
+The facade is :class:`steelyard.Market`.
+"""

@@ -46,6 +46,6 @@ class Account:
         return cls(address=own, key=secret, seed=seed or seed_from_private_key(secret))
 
     def sign_digest(self, digest: bytes) -> tuple[int, bytes, bytes]:
-        """Return ``(v, r, s)`` of an ECDSA signature (RFC 6979, low ``s``) over 32 bytes; ``v`` is 27 or 28."""
+        """Return ``(v, r, s)`` of an ECDSA signature (RFC 6979, low ``s``) of 32 bytes; ``v`` is 27 or 28."""
         signature = PrivateKey(self.key.reveal()).sign_recoverable(digest, hasher=None)
         return 27 + signature[64], signature[:32], signature[32:64]

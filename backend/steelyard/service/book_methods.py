@@ -1,4 +1,7 @@
-"""The methods of :class:`steelyard.Market` about money and the trail. What they need is imported when they are called."""
+"""The methods of :class:`steelyard.Market` about money and the trail.
+
+What they need is imported when they are called.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,13 @@ class BookMethods:
     _context: Context
 
     def balance(self, currency: Address | str = NATIVE, *, account: Address | str | None = None) -> Balance:
-        """Return what an account has in one currency: in the wallet, in the books, owed by nodes, and as bond."""
+        """Return what an account has in one currency: in wallet and books, owed by nodes, and as bond."""
         from steelyard.service.books import balance
 
         return balance(self._context, currency, account=account)
 
     def income(self, ref: str | None = None, *, account: Address | str | None = None) -> tuple[Income, ...]:
-        """Return what revenue nodes owe to an account (all positions of one asset's nodes if ``ref`` is given)."""
+        """Return what revenue nodes owe to an account, or with ``ref`` to all positions of its nodes."""
         from steelyard.service.books import income
 
         return income(self._context, ref, account=account)

@@ -140,7 +140,7 @@ def _gas_price(claims: list[tuple[Mined, int]]) -> int:
 def _nodes(
     context: Context, text: str | None, who: Address | None
 ) -> dict[Node, tuple[tuple[Address, ...], tuple[str, ...]]]:
-    """Return the nodes of one asset, or of all that an account has to do with, with their currencies and assets."""
+    """Return the nodes of one asset, or of all of an account, with their currencies and assets."""
     if text is not None:
         assets = [find_asset(context, text)]
     else:
@@ -159,7 +159,7 @@ def _nodes(
 
 
 def _concerns(context: Context, asset: AssetState, who: Address) -> bool:
-    """Whether an asset may pay an account: it has a hand in it, or a position of a node that the store knows."""
+    """Whether an asset may pay an account: by a hand in it, or a position of a node that the store has."""
     if who in (asset.creator, asset.owner) or any(asset.may(who, role) for role in Role):
         return True
     word = account_word(who)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypedDict
 
@@ -28,7 +28,8 @@ from steelyard.service.results import Sent, Verified
 from steelyard.storage.base import Store
 
 DEVELOPMENT_CHAINS = frozenset({1337, 31337})
-"""Chain ids of anvil, hardhat, brownie and ``geth --dev``: never final, and nothing on them is worth anything."""
+"""Chain ids of anvil, hardhat, brownie and ``geth --dev``: never final, and nothing on them is worth
+anything."""
 FINALIZED = "finalized"
 LEAST_MARGIN = 600
 """Seconds before a deadline in which no key is revealed on a real chain, whatever the setting."""
@@ -46,6 +47,8 @@ class Settings:
         threads: chunks that are sealed, checked or opened at a time.
         poll: seconds between two looks at the chain while waiting, at most.
         timeout: seconds for one answer of the chain.
+        pause: seconds before a call to the chain is tried again; doubled for each further try.
+        mined_within: seconds to wait until what was sent is in a block; after them it may still come.
         max_fee: wei per gas that is never exceeded; None for the sender's own limit.
         clock: Unix seconds, for tests.
     """
@@ -55,6 +58,8 @@ class Settings:
     threads: int = 2
     poll: float = 2.0
     timeout: float = 20.0
+    pause: float = 0.25
+    mined_within: float = 180.0
     max_fee: int | None = None
     clock: Callable[[], float] = field(default=time.time, repr=False)
 
@@ -157,10 +162,20 @@ class Context:
         Raises:
             ConfigError: there is no account.
         """
-        key = self.account.key
-        if self.settings.max_fee is None:
-            return Sender(self.rpc, key.reveal, poll=min(0.5, self.settings.poll))
-        return Sender(self.rpc, key.reveal, poll=min(0.5, self.settings.poll), max_fee=self.settings.max_fee)
+        settings = self.settings
+        make = partial(
+            Sender,
+            self.rpc,
+            self.account.key.reveal,
+            poll=min(0.5, settings.poll),
+            timeout=settings.mined_within,
+        )
+        return make() if settings.max_fee is None else make(max_fee=settings.max_fee)
+
+    @property
+    def has_home(self) -> bool:
+        """Whether what is written below home outlives this object."""
+        return self._home is not None
 
     @cached_property
     def home(self) -> Path:
@@ -210,7 +225,7 @@ class Context:
     # -- time ------------------------------------------------------------------------------------------------
 
     def now(self) -> int:
-        """Return the later of the newest block's time and the clock, Unix seconds, so no deadline is missed."""
+        """Return the later of the newest block's time and the clock, Unix seconds: no deadline is missed."""
         return max(self.rpc.get_block("latest").timestamp, int(self.settings.clock()))
 
     # -- sending ---------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ has it, the other is refused.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection
 from contextlib import nullcontext
 from typing import Final
@@ -15,7 +16,14 @@ from steelyard.chain.calls import Call
 from steelyard.chain.outbox import Outbox
 from steelyard.domain.records import AssetState, PurchaseState, RequestRecord
 from steelyard.domain.types import NATIVE, Address, RequestState, Role, State
-from steelyard.errors import NotFoundError, RefusedError, UnsafeError
+from steelyard.errors import (
+    NotFoundError,
+    RefusedError,
+    SealError,
+    UnsafeError,
+    VerificationError,
+    WrongKeyError,
+)
 from steelyard.service.context import Context, Mined, summary
 from steelyard.service.dispatch import delivery_call, go_on, leave, name_of, open_outbox
 from steelyard.service.gate import Gate, Verdict, Why
@@ -35,7 +43,7 @@ _REQUEST_STATES: Final = {
 def sales(context: Context, text: str | None, *, open_only: bool) -> tuple[Sale, ...]:
     """Return purchases and key requests; see :meth:`steelyard.Market.sales`."""
     found, gate = [], Gate.newest(context)
-    for asset in _assets(context, text):
+    for asset in served_assets(context, text):
         found += [_sale(context, gate, asset, item) for item in asset.purchases.values()]
         found += [_request_sale(context, gate, asset, item) for item in asset.requests.values()]
     wanted = [sale for sale in found if sale.state is State.PAID or not open_only]
@@ -60,7 +68,7 @@ def deliver(context: Context, value: object) -> Delivery:
 
 def deliver_pending(context: Context, text: str | None) -> tuple[Delivery, ...]:
     """Deliver what can be delivered now; see :meth:`steelyard.Market.deliver_pending`."""
-    waiting = [item for asset in _assets(context, text) for item in _open_items(asset)]
+    waiting = [item for asset in served_assets(context, text) for item in _open_items(asset)]
     if not waiting:
         return ()
     keyring, done = Keyring(context), []
@@ -74,7 +82,11 @@ def deliver_pending(context: Context, text: str | None) -> tuple[Delivery, ...]:
             try:
                 asset, fresh = _find(context, item.id)
                 call = _allowed(context, keyring, asset, fresh)
-            except (RefusedError, NotFoundError):  # not yet, not any more, or not ours: `sales` says which
+            except (RefusedError, NotFoundError, SealError, WrongKeyError) as exc:
+                # Not yet, not any more, or not ours: `sales` says which. A damaged key must not hold up the
+                # rest.
+                if isinstance(exc, VerificationError):
+                    warnings.warn(f"{_shown(item)} was not delivered: {exc}", stacklevel=2)
                 if outbox is not None:
                     _hold(outbox, item)
                 continue
@@ -105,9 +117,11 @@ def _allowed(
     """Return the call that reveals a key, made only if the gate allows it at this moment.
 
     Raises:
-        UnsafeError: not deep enough, too close to the deadline, flagged, or the seed does not give the key.
+        UnsafeError: not deep enough, too close to the deadline, flagged, or the account does not have the
+            key.
         RefusedError: it is not open any more, or its licence has lapsed.
         NotFoundError: the store does not have the version's manifest.
+        SealError: the key was imported, and its file is damaged.
     """
     _require_open(item)
     gate = Gate.newest(context)
@@ -160,7 +174,8 @@ def _open_items(asset: AssetState) -> list[PurchaseState | RequestRecord]:
     return [*purchases, *(item for item in asset.requests.values() if item.state is RequestState.OPEN)]
 
 
-def _assets(context: Context, text: str | None) -> list[AssetState]:
+def served_assets(context: Context, text: str | None) -> list[AssetState]:
+    """Return one asset, or all that the account owns, created, holds a role of, or published for."""
     if text is not None:
         return [find_asset(context, text)]
     own = context.account.address

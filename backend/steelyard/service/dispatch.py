@@ -76,8 +76,9 @@ def delivery_call(
     """Return the call that reveals the key of a purchase or key request.
 
     Raises:
-        UnsafeError: the seed does not give the version's key.
+        UnsafeError: the account does not have the version's key.
         NotFoundError: the store does not have the version's manifest.
+        SealError: the key was imported, and its file is damaged.
     """
     market = context.deployment.market
     if isinstance(item, PurchaseState):

@@ -73,7 +73,7 @@ def dispute(context: Context, value: object, *, progress: Progress | None) -> Pu
 
 
 def _refund(context: Context, order: Order, purchase: PurchaseState) -> list[Mined]:
-    """Take the money back where the dispute alone does not: a token could hold it up, and with it the flag."""
+    """Take the money back where the dispute alone does not, so that no token holds up the flag."""
     if context.dry:
         return []
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from steelyard.crypto.delivery import blind
 from steelyard.domain.events import TOPICS
 from steelyard.domain.records import AssetState, PurchaseState, RequestRecord, VersionState
@@ -26,23 +28,17 @@ def request_key(
     context: Context, value: object, wanted: str | int | VersionId | None, *, fee: int, within: int
 ) -> KeyRequested:
     """Ask for a key; see :meth:`steelyard.Market.request_key`."""
-    if not HOUR <= within <= MAX_TIME:
-        raise InputError("the time for delivery is 1 hour to 30 days")
-    asset, licence = find_purchase(context, value)
     own = context.account.address
     now = context.now()
-    if licence.holder != own:
-        raise RefusedError(
-            f"licence 0x{licence.id.hex()} is held by 0x{licence.holder.hex()}, not by this account"
-        )
-    if not asset.is_valid(licence, at=now):
-        raise RefusedError(f"licence 0x{licence.id.hex()} is not valid (any more, or yet)")
-    version = _wanted(context, asset, licence, wanted, now=now)
+    asset, licence, version = plan_request(
+        context,
+        value,
+        wanted,
+        within=within,
+        now=now,
+        has_key=lambda asset, version: bool(received(context, asset, version)),
+    )
     name = asset_name(context, asset, version.number)
-    if received(context, asset, version):
-        raise RefusedError(f"this account has a key of {name} already: pull it")
-    if version.flagged:
-        raise UnsafeError(f"{name} was proved false: its key is not delivered any more")
     try:
         check(context, version, name=name)
     except (NotFoundError, VerificationError) as exc:
@@ -65,6 +61,49 @@ def request_key(
     if not context.dry:
         record = context.follow(asset.id).state().requests.get(record.id, record)
     return describe(context, asset, record, mined)
+
+
+def plan_request(
+    context: Context,
+    value: object,
+    wanted: str | int | VersionId | None,
+    *,
+    within: int,
+    now: int,
+    has_key: Callable[[AssetState, VersionState], bool],
+) -> tuple[AssetState, PurchaseState, VersionState]:
+    """Return asset, licence and version of a key request that the account may make.
+
+    Args:
+        context: market and account.
+        value: the licence.
+        wanted: reference, number or id of the version; the newest that is covered and whose key is lacking if None.
+        within: seconds for the delivery.
+        now: Unix seconds.
+        has_key: tells whether the account has a key of a version.
+
+    Raises:
+        InputError: an argument is out of range, or of another asset.
+        RefusedError: the licence is not the account's, not valid, or does not cover the version; or it has that key.
+        UnsafeError: the version was proved false.
+        NotFoundError: there is no such licence or version.
+    """
+    if not HOUR <= within <= MAX_TIME:
+        raise InputError("the time for delivery is 1 hour to 30 days")
+    asset, licence = find_purchase(context, value)
+    if licence.holder != context.account.address:
+        raise RefusedError(
+            f"licence 0x{licence.id.hex()} is held by 0x{licence.holder.hex()}, not by this account"
+        )
+    if not asset.is_valid(licence, at=now):
+        raise RefusedError(f"licence 0x{licence.id.hex()} is not valid (any more, or yet)")
+    version = _wanted(context, asset, licence, wanted, now=now, has_key=has_key)
+    name = asset_name(context, asset, version.number)
+    if has_key(asset, version):
+        raise RefusedError(f"this account has a key of {name} already: pull it")
+    if version.flagged:
+        raise UnsafeError(f"{name} was proved false: its key is not delivered any more")
+    return asset, licence, version
 
 
 def requests(context: Context, text: str | None) -> tuple[KeyRequested, ...]:
@@ -124,12 +163,13 @@ def _wanted(
     wanted: str | int | VersionId | None,
     *,
     now: int,
+    has_key: Callable[[AssetState, VersionState], bool],
 ) -> VersionState:
     if wanted is None:
         covered = [
             item
             for item in asset.versions.values()
-            if asset.covers(licence, item, at=now) and not item.flagged and not received(context, asset, item)
+            if asset.covers(licence, item, at=now) and not item.flagged and not has_key(asset, item)
         ]
         if not covered:
             raise RefusedError(f"licence 0x{licence.id.hex()} covers no version whose key this account lacks")

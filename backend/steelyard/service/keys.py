@@ -1,4 +1,7 @@
-"""The keys of versions that a buyer was given, and their proofs. The seller's: :mod:`steelyard.service.keyring`."""
+"""The keys of versions that a buyer was given, and their proofs.
+
+The seller's: :mod:`steelyard.service.keyring`.
+"""
 
 from __future__ import annotations
 
@@ -52,8 +55,8 @@ class Received:
         blinded: ``Q``.
         context: what the proof is bound to, 32 bytes.
         tx: transaction that delivered it.
-        call: call data up to the proof, as far as it is known: selector and encoded arguments. Of a key request
-            origin and ``D`` lie between.
+        call: call data up to the proof, as far as it is known: selector and encoded arguments. Of a key
+            request origin and ``D`` lie between.
         purchase: the purchase, if it was one.
     """
 
@@ -118,7 +121,7 @@ def received(context: Context, asset: AssetState, version: VersionState) -> list
 
 
 def from_purchase(context: Context, asset: AssetState, purchase: PurchaseState) -> Received | None:
-    """Return the delivery of a purchase of the account, or None if there is none or the seed does not open it."""
+    """Return the delivery of a purchase of the account, or None if there is none that the seed opens."""
     if purchase.delivered is None:
         return None
     b = blind_scalar(
@@ -190,9 +193,10 @@ def no_key(context: Context, asset: AssetState, version: VersionState, *, name: 
 def find_proof(context: Context, item: Received, version: Version) -> Proof | None:
     """Return the proof of a delivery, verified, or None if the endpoint does not show it.
 
-    Whoever sends a delivery chooses how: from a contract of his own, with the call data hidden, or behind bytes that look like
-    a proof. So every candidate is verified, and the next one tried. A delivery that opened a content window
-    logs its proof, which cannot be hidden; of others it is call data, possibly of an inner call.
+    Whoever sends a delivery chooses how: from a contract of his own, with the call data hidden, or behind
+    bytes that look like a proof. So every candidate is verified, and the next one tried. A delivery that
+    opened a content window logs its proof, which cannot be hidden; of others it is call data, possibly of an
+    inner call.
 
     Args:
         context: market and account.
@@ -249,7 +253,7 @@ def _point(value: tuple[Any, ...]) -> Point:
 
 
 def _inputs(context: Context, tx: bytes) -> Iterator[bytes]:
-    """Yield the call data of a transaction, then that of the calls to the market that it made and that stood."""
+    """Yield the call data of a transaction, then that of its calls to the market that stood."""
     try:
         found = context.rpc.call("eth_getTransactionByHash", (to_hex(tx),))
     except ChainError:

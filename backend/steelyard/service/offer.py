@@ -59,7 +59,7 @@ def offer(
     deliver_within: int,
     window: int,
     bond: int | None,
-    text: str | Path | None,
+    text: str | bytes | Path | None,
     salt: int | None,
 ) -> Offered:
     """Make an offer; see :meth:`steelyard.Market.offer`."""
@@ -238,7 +238,8 @@ def _require_seller(context: Context, asset: AssetState) -> None:
         )
 
 
-def _licence_text(text: str | Path | None) -> bytes:
+def _licence_text(text: str | bytes | Path | None) -> bytes:
+    """Return the licence's bytes; given as bytes it is never looked for as a file."""
     if text is None:
         return DEFAULT_TEXT.encode()
     if isinstance(text, str) and "\n" not in text and len(text) < 4096 and Path(text).is_file():
@@ -250,7 +251,7 @@ def _licence_text(text: str | Path | None) -> bytes:
         except (OSError, UnicodeDecodeError) as exc:
             raise InputError(f"cannot read the licence {text}: it must be a text file in UTF-8") from exc
     else:
-        data = text.encode()
+        data = text.encode() if isinstance(text, str) else text
     if not 0 < len(data) <= MAX_TEXT:
         raise InputError(f"the text of a licence has 1 to {MAX_TEXT} bytes, not {len(data)}")
     return data

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from steelyard.chain.deployment import Deployment
 from steelyard.chain.hexdata import read_quantity
 from steelyard.chain.transport import HttpTransport
 from steelyard.domain.jsontext import parse_json
-from steelyard.errors import ChainError, ConfigError
+from steelyard.errors import ChainError, ConfigError, DatabaseError
 from steelyard.storage.base import Store
 
 if TYPE_CHECKING:
     from steelyard.config import Config
+    from steelyard.query.audit import Audit
+
+INDEX_FILE: Final = "index.sqlite"
+"""The index, in the folder of its market, where the setting ``database`` names no other."""
 
 
 def endpoint(config: Config) -> str:
@@ -72,6 +76,32 @@ def record_path(config: Config, chain_id: int) -> Path:
 def market_folder(config: Config, deployment: Deployment) -> Path:
     """Return the folder of journals and pulled versions of one market; it need not exist."""
     return config.home / "markets" / f"{deployment.chain_id}-{deployment.directory.hex()}"
+
+
+def find_index(config: Config, deployment: Deployment) -> str | Path:
+    """Return where the index of a market is or would be: a file, or a ``postgresql://`` URL."""
+    return config.database or market_folder(config, deployment) / INDEX_FILE
+
+
+def open_audit(where: str | Path | None, deployment: Deployment) -> Audit:
+    """Open the index of a market for questions.
+
+    Raises:
+        DatabaseError: there is none yet, or it cannot be read.
+        WrongChainError: it is the index of another market.
+    """
+    from steelyard.indexer.database import open_database
+    from steelyard.query.audit import Audit
+
+    if where is None:
+        raise DatabaseError("this market was opened without a folder and without an index: name a database")
+    audit = Audit(open_database(where, readonly=True))
+    try:
+        audit.require(chain_id=deployment.chain_id, directory=deployment.directory)
+    except BaseException:
+        audit.close()
+        raise
+    return audit
 
 
 def ask_chain_id(config: Config) -> int:

@@ -12,13 +12,14 @@ from steelyard.service.context import Context, Mined
 
 _PERMIT_TIME = 3600
 _GAS_IN_DRY_RUN = 250_000
-"""Gas taken for a call that cannot be simulated because its approval was not sent. Measured: buy takes about 110,000."""
+"""Gas taken for a call that cannot be simulated because its approval was not sent. Measured: buy takes about
+110,000."""
 
 
 def pay(
     context: Context, terms: Terms, call: Call, *, with_permit: Callable[[Permit], Call] | None
 ) -> list[Mined]:
-    """Send a call that takes the price of an offer, after allowing the market to take it where that is needed.
+    """Send a call that takes an offer's price, after an approval for the market where one is needed.
 
     Args:
         context: market and account.

@@ -96,7 +96,10 @@ def new_version(
 
 
 def _node(context: Context, asset: AssetId, positions: Positions | None) -> Node:
-    """Return the revenue node. Its salt is the asset, so versions with equal positions share one and are claimed together."""
+    """Return the revenue node.
+
+    Its salt is the asset, so versions with equal positions share one and are claimed together.
+    """
     if positions is None:
         positions = [(context.account.address, BASIS)]
     items = tuple(Position(_payee(context, payee), weight) for payee, weight in positions)

@@ -160,7 +160,8 @@ def _key(item: Received, version: VersionState) -> Secret:
 
 
 def _accusation(context: Context, version: VersionState, item: Received, name: str, exc: LeafError) -> str:
-    # A key that opens every leaf needs no proof. Of one that does not, either the seller or the endpoint lied.
+    # A key that opens every leaf needs no proof. Of one that does not, either the seller or the endpoint
+    # lied.
     if find_proof(context, item, version.commitments) is None:
         return (
             f"{name}: with the key that the endpoint reports, leaf {exc.leaf} is not what the seller committed to; nothing was "
@@ -178,7 +179,7 @@ def _accusation(context: Context, version: VersionState, item: Received, name: s
 
 
 class _Writer:
-    """Cuts the stream into the sealed manifest and the files, and compares each file with its sealed digest."""
+    """Cuts the stream into sealed manifest and files, and compares each file with its sealed digest."""
 
     def __init__(self, folder: Path, manifest: Manifest, wanted: Sequence[FileEntry]) -> None:
         self._folder = folder

@@ -151,7 +151,7 @@ def renew(context: Context, value: object, *, max_price: int | None) -> Purchase
         raise RefusedError(
             f"renewing costs {terms.price}, above the {max_price} that may be paid; nothing was paid"
         )
-    _require_renewable(context, purchase, terms)
+    require_renewable(context, purchase, terms)
     mined = pay(context, terms, context.calls.renew(asset.order(purchase)), with_permit=None)
     return after(context, purchase.id, *mined)
 
@@ -278,7 +278,12 @@ def _require_state(purchase: PurchaseState, *allowed: State) -> None:
         )
 
 
-def _require_renewable(context: Context, purchase: PurchaseState, terms: Terms) -> None:
+def require_renewable(context: Context, purchase: PurchaseState, terms: Terms) -> None:
+    """Check that a rental can be prolonged now.
+
+    Raises:
+        RefusedError: it cannot.
+    """
     if terms.kind is not OfferKind.RENTAL:
         raise RefusedError("only a rental can be renewed; this licence never ends")
     _require_state(purchase, State.SETTLED)

@@ -1,4 +1,6 @@
-"""What the use cases return: frozen values. Amounts in smallest units (wei), times in Unix seconds, ids 32 bytes.
+"""What the use cases return: frozen values.
+
+Amounts in smallest units (wei), times in Unix seconds, ids 32 bytes.
 
 ``tx`` is None where nothing was sent: a dry run, or something that was done already. Then ``gas_used`` and
 ``fee_wei`` are estimates, or 0.
@@ -89,8 +91,8 @@ class OfferInfo:
         open: whether it can be bought under now, apart from the places left.
         sold: places taken; counted only where the supply is limited.
         text: the licence's text, if the store has it and it has the digest in the terms.
-        version: number of the only version that is sold under it; None for any, or if ``terms.version`` is none
-            of the asset's.
+        version: number of the only version that is sold under it; None for any, or if ``terms.version`` is
+            none of the asset's.
     """
 
     offer: OfferId
@@ -382,6 +384,43 @@ class Sale:
     paid_at: int
     due: int
     waiting: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyHandover:
+    """Version keys that went into a file, or came out of one.
+
+    Attributes:
+        ref: the asset, as people name it.
+        asset: the asset.
+        versions: numbers of the versions whose keys the file holds.
+        missing: of an export, numbers of those that the account has no key of; of an import, none.
+        path: the file.
+    """
+
+    ref: str
+    asset: AssetId
+    versions: tuple[int, ...]
+    missing: tuple[int, ...]
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionKey:
+    """Whether the account can deliver a version; never the key itself.
+
+    Attributes:
+        ref: the version, as people name it.
+        asset: the asset.
+        version: the version.
+        source: where its key comes from: ``imported``, ``seed``, or ``none``; ``damaged`` if the imported
+            file is, ``unknown`` while the store does not give the manifest that would tell.
+    """
+
+    ref: str
+    asset: AssetId
+    version: VersionId
+    source: str
 
 
 @dataclass(frozen=True, kw_only=True)

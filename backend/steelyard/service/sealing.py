@@ -223,7 +223,10 @@ def _record_path(context: Context, source: sources.Input, asset: AssetId, node: 
 
 
 def _read_record(path: Path) -> tuple[bytes | None, tuple[str, bytes, int] | None]:
-    """Return salt, and (CID, root, size). A damaged record counts as none: the next attempt has another key."""
+    """Return salt, and (CID, root, size).
+
+    A damaged record counts as none: the next attempt has another key.
+    """
     try:
         raw = json.loads(path.read_bytes())
         salt, root = bytes.fromhex(raw["keySalt"]), bytes.fromhex(raw["root"])

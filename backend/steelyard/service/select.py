@@ -153,6 +153,27 @@ def require_safe(context: Context, choice: Choice, *, progress: Progress | None)
         StoreError: the store does not answer.
         ChainError: the endpoint failed.
     """
+    require_sellable(context, choice)
+    try:
+        found = check(context, choice.version, name=choice.name, progress=progress)
+        if not context.dry:
+            keep(context, found)
+    except NotFoundError as exc:
+        raise UnsafeError(f"{choice.name} is not whole in the store, so nothing was paid: {exc}") from exc
+    except VerificationError as exc:
+        raise UnsafeError(
+            f"{choice.name} is not what the chain commits to, so nothing was paid: {exc}"
+        ) from exc
+
+
+def require_sellable(context: Context, choice: Choice) -> None:
+    """Check what the contracts say before paying; the content is another matter.
+
+    Raises:
+        UnsafeError: the version was proved false, or the client does not know how its key would be delivered.
+        RefusedError: the offer is closed, or the seller's bond does not cover another purchase.
+        ChainError: the endpoint failed.
+    """
     commitments, terms = choice.version.commitments, choice.offer.terms
     if commitments.scheme != SCHEME:
         raise UnsafeError(
@@ -171,16 +192,6 @@ def require_safe(context: Context, choice: Choice, *, progress: Progress | None)
         raise RefusedError(
             "the seller's bond does not cover another purchase: he must fund it, or wait for open ones"
         )
-    try:
-        found = check(context, choice.version, name=choice.name, progress=progress)
-        if not context.dry:
-            keep(context, found)
-    except NotFoundError as exc:
-        raise UnsafeError(f"{choice.name} is not whole in the store, so nothing was paid: {exc}") from exc
-    except VerificationError as exc:
-        raise UnsafeError(
-            f"{choice.name} is not what the chain commits to, so nothing was paid: {exc}"
-        ) from exc
 
 
 def licence_text(context: Context, terms: Terms) -> str | None:

@@ -1,4 +1,7 @@
-"""The seller's methods of :class:`steelyard.Market`. Everything that they need is imported when they are called."""
+"""The seller's methods of :class:`steelyard.Market`.
+
+Everything that they need is imported when they are called.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,17 @@ from steelyard.errors import InputError
 
 if TYPE_CHECKING:
     from steelyard.service.context import Context
-    from steelyard.service.results import Delivery, KeyRequested, Offered, Published, Purchase, Sale, Sent
+    from steelyard.service.results import (
+        Delivery,
+        KeyHandover,
+        KeyRequested,
+        Offered,
+        Published,
+        Purchase,
+        Sale,
+        Sent,
+        VersionKey,
+    )
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done (``"hash"``, ``"seal"``, ``"check"``, ``"open"``), bytes done, bytes in all."""
@@ -107,8 +120,8 @@ class SellerMethods:
     ) -> Offered:
         """Offer licences of an asset.
 
-        Any of its versions can be bought under the offer, unless it is bound to one: to the version that ``ref`` names, or,
-        with a bond, to the newest that was not proved false.
+        Any of its versions can be bought under the offer, unless it is bound to one: to the version that
+        ``ref`` names, or, with a bond, to the newest that was not proved false.
 
         Args:
             ref: the asset, or the only version to be sold.
@@ -170,7 +183,7 @@ class SellerMethods:
         the version is not proved false. What was delivered before is not sent again.
 
         Raises:
-            UnsafeError: not deep enough yet, too close to the deadline, or the seed does not give the
+            UnsafeError: not deep enough yet, too close to the deadline, or the account does not have the
                 version's key.
             RefusedError: it was refunded, has lapsed, or was delivered.
         """
@@ -183,6 +196,50 @@ class SellerMethods:
         from steelyard.service.deliver import deliver_pending
 
         return deliver_pending(self._context, ref)
+
+    def export_keys(self, ref: str, path: str | Path, *, password: str) -> KeyHandover:
+        """Write the keys of an asset's versions to a file, for the account that it is or will be given to.
+
+        Who has file and password can deliver these versions and open their content, for ever; he can neither
+        spend nor publish. The account keeps its own keys. Format: docs/key-delivery.md, "Handing keys over".
+
+        Args:
+            ref: the asset, for every version whose key the account has; or one version.
+            path: file to be made, mode 0600; never overwritten.
+            password: at least 12 characters; give it to the new owner another way than the file.
+
+        Raises:
+            InputError: the password is too short, or the file cannot be written.
+            UnsafeError: the account does not have the key of the version named, or of any.
+            RefusedError: the file exists.
+        """
+        from steelyard.service.handover import export_keys
+
+        return export_keys(self._context, ref, Path(path), password=password)
+
+    def import_keys(self, path: str | Path, *, password: str) -> KeyHandover:
+        """Take over the keys in a file, each checked against the chain; all of them or none.
+
+        They are kept below home, encrypted for this account, and from then on :meth:`deliver` and ``steelyard
+        serve`` use them. They cannot be rebuilt from the seed: keep the file.
+
+        Raises:
+            InputError: no file of version keys, damaged, of another format, or of another chain or
+                deployment.
+            SealError: the password is wrong, or the file was altered.
+            NotFoundError: the asset or a version is not on the chain.
+            WrongKeyError: a key is not that of its version.
+            ConfigError: the market has no home folder.
+        """
+        from steelyard.service.handover import import_keys
+
+        return import_keys(self._context, Path(path), password=password)
+
+    def version_keys(self, ref: str | None = None) -> tuple[VersionKey, ...]:
+        """Return which versions the account has keys of: of one asset, or of all that it has a hand in."""
+        from steelyard.service.handover import version_keys
+
+        return version_keys(self._context, ref)
 
     def fund_bond(self, amount: int, *, seller: Address | str | None = None) -> Sent:
         """Set wei aside as bond, the account's own unless ``seller`` is given."""

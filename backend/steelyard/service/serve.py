@@ -30,11 +30,13 @@ from steelyard.errors import (
     RefusedError,
     RevertError,
     RpcError,
+    SealError,
     SteelyardError,
     UnavailableError,
     UnsafeError,
     VerificationError,
     WrongChainError,
+    WrongKeyError,
 )
 from steelyard.service.context import Context
 from steelyard.service.dispatch import (
@@ -58,7 +60,7 @@ if TYPE_CHECKING:
 
 LONGEST_PAUSE: Final = 60.0
 """Seconds between two tries while an endpoint or store does not answer, at most."""
-_RETRY_AFTER: Final = 30.0
+_NO_KEY: Final = "the seed gives another key, and none was imported"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,17 +87,20 @@ class Options:
     """How the service goes about it.
 
     Attributes:
-        refs: assets to serve, all versions whose key the seed gives; empty for all that the account created,
+        refs: assets to serve, all versions whose key the account has; empty for all that the account created,
             owns or published.
         interval: seconds between two looks at the chain.
         settle: settle purchases after their content window too.
         stuck_after: seconds without being mined after which a transaction's fees are raised.
+        retry_after: seconds until something is tried again that a contract, the store or the price of gas
+            refused.
     """
 
     refs: Sequence[str] = ()
     interval: float = 2.0
     settle: bool = True
     stuck_after: float = 90.0
+    retry_after: float = 30.0
 
 
 def run(
@@ -105,6 +110,7 @@ def run(
     interval: float = 2.0,
     settle: bool = True,
     stuck_after: float = 90.0,
+    retry_after: float = 30.0,
     stop: threading.Event | None = None,
     on_event: Callable[[Event], None] | None = None,
     log: Callable[[str], None] | None = None,
@@ -113,11 +119,12 @@ def run(
     """Serve until told to stop.
 
     Args:
-        market: open, with the account that pays for gas; its seed opens the versions.
+        market: open, with the account that pays for gas; its seed, or keys it imported, open the versions.
         refs: see :class:`Options`.
         interval: seconds between two looks at the chain.
         settle: settle purchases after their content window too.
         stuck_after: seconds without being mined after which a transaction's fees are raised.
+        retry_after: seconds until what was refused is tried again.
         stop: set it to end the run after the step under way. None: SIGTERM and SIGINT do that.
         on_event: told of everything.
         log: gets a line of JSON for each event; standard error if neither it nor ``on_event`` is given.
@@ -130,7 +137,9 @@ def run(
         NotFoundError: there is no market at the deployment's address.
     """
     context = market if isinstance(market, Context) else market.context
-    options = Options(refs=refs, interval=interval, settle=settle, stuck_after=stuck_after)
+    options = Options(
+        refs=refs, interval=interval, settle=settle, stuck_after=stuck_after, retry_after=retry_after
+    )
     if on_event is None and log is None:
         log = _to_stderr
 
@@ -268,7 +277,7 @@ class Server:
         return self._options.settle and open_ and not asset.versions[purchase.version].flagged
 
     def _serving(self, ledger: Ledger) -> dict[VersionId, Version]:
-        """Return the versions whose key the seed gives, of the assets that are this service's business."""
+        """Return the versions whose key the account has, of the assets that are this service's business."""
         served: dict[VersionId, Version] = {}
         for asset in ledger.assets.values():
             for state in asset.versions.values():
@@ -287,12 +296,14 @@ class Server:
             opens = self._keyring.opens(version.commitments)
         except (NotFoundError, DigestError, UnavailableError) as exc:
             # A store that is away must not hold up the versions whose salts are known.
-            self._later[name] = time.monotonic() + _RETRY_AFTER
+            self._later[name] = time.monotonic() + self._options.retry_after
             self._say("waiting", version.id, f"manifest: {type(exc).__name__}: {exc}")
             return False
-        self._say(
-            "serving" if opens else "not-serving", version.id, "" if opens else "the seed gives another key"
-        )
+        except (SealError, WrongKeyError) as exc:
+            self._later[name] = time.monotonic() + self._options.retry_after
+            self._say("not-serving", version.id, f"imported key: {type(exc).__name__}: {exc}")
+            return False
+        self._say("serving" if opens else "not-serving", version.id, "" if opens else _NO_KEY)
         return opens
 
     # -- doing it --------------------------------------------------------------------------------------------
@@ -327,7 +338,7 @@ class Server:
             self._send(job, entry)
             return
         if ruling.verdict is Verdict.REVEAL:
-            self._later[job.name] = time.monotonic() + _RETRY_AFTER  # gas may become cheaper
+            self._later[job.name] = time.monotonic() + self._options.retry_after  # gas may become cheaper
         kind = "waiting" if ruling.verdict is Verdict.WAIT else "held-back"
         self._say(kind, job.id, ruling.why or "fee-below-gas")
         if entry is not None and entry.state is not OutboxState.FAILED:
@@ -388,7 +399,9 @@ class Server:
     def _put_off(self, job: Job, exc: Exception) -> None:
         """Leave something for later: gas too dear, too little money, somebody else was faster."""
         reverts = isinstance(exc, RevertError) and not isinstance(exc, UnsafeError)
-        self._later[job.name] = time.monotonic() + (_RETRY_AFTER if reverts else self._options.interval)
+        self._later[job.name] = time.monotonic() + (
+            self._options.retry_after if reverts else self._options.interval
+        )
         self._say("waiting", job.id, f"{type(exc).__name__}: {exc}")
 
     def _found_mined(self, entry: Entry) -> None:

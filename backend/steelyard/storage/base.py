@@ -1,7 +1,8 @@
 """The store interface.
 
-`Store` is what the rest of the package sees. The public methods check arguments, limits and hashes and map errors, once,
-here; an adapter only says how blocks come and go, in the methods with an underscore, and cannot forget the rest.
+`Store` is what the rest of the package sees. The public methods check arguments, limits and hashes and map
+errors, once, here; an adapter only says how blocks come and go, in the methods with an underscore, and cannot
+forget the rest.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Store(ABC):
     Instances may be used from several threads.
     """
 
-    # -- blocks --------------------------------------------------------------------------------------------------
+    # -- blocks ----------------------------------------------------------------------------------------------
 
     def get_block(self, cid: str) -> bytes:
         """Return a block, at most MAX_BLOCK bytes, after hashing it.
@@ -76,7 +77,7 @@ class Store(ABC):
         with _mapped(f"looking for block {name}"):
             return self._has(name)
 
-    # -- pins ----------------------------------------------------------------------------------------------------
+    # -- pins ------------------------------------------------------------------------------------------------
 
     def pin(self, cid: str) -> None:
         """Keep a block and everything below it until `unpin`. Pinning twice is pinning once.
@@ -101,7 +102,7 @@ class Store(ABC):
         with _mapped(f"looking for pin {name}"):
             return self._is_pinned(name)
 
-    # -- files and directories -----------------------------------------------------------------------------------
+    # -- files and directories -------------------------------------------------------------------------------
 
     def add_file(self, stream: Readable) -> CID:
         """Store a stream as a file, in constant memory, and return its CID. Not pinned: see `pin`.
@@ -122,7 +123,8 @@ class Store(ABC):
         """Store a directory and return its CID. Not pinned: see `pin`.
 
         Args:
-            entries: for each name a binary stream, or the CID of a file or directory that is already in the store.
+            entries: for each name a binary stream, or the CID of a file or directory that is already in the
+                store.
 
         Raises:
             InputError: a bad name, a malformed CID, or too many entries for one block.
@@ -191,7 +193,8 @@ class Store(ABC):
 
         Args:
             cid: root of the file.
-            max_size: most bytes the caller is ready to hold; known from the caller's side, never from the store's.
+            max_size: most bytes the caller is ready to hold; known from the caller's side, never from the
+                store's.
             offset: first byte.
             length: most bytes; None for all from ``offset`` on.
 
@@ -241,7 +244,8 @@ class Store(ABC):
 
         Args:
             cid: where to start.
-            leaves: fetch and hash raw leaves too, so that the whole DAG is verified; else they are only named.
+            leaves: fetch and hash raw leaves too, so that the whole DAG is verified; else they are only
+                named.
 
         Raises:
             NotFoundError: a block is missing.
@@ -278,11 +282,11 @@ class Store(ABC):
         """Close the store."""
         self.close()
 
-    # -- what an adapter provides --------------------------------------------------------------------------------
+    # -- what an adapter provides ----------------------------------------------------------------------------
 
     @abstractmethod
     def _fetch(self, cid: CID, limit: int) -> bytes:
-        """Return what the store claims to be a block: at most ``limit`` bytes are read, a longer block is cut there.
+        """Return what the store claims to be a block, cut after ``limit`` bytes.
 
         Raises:
             NotFoundError: it does not have the block.
@@ -308,7 +312,7 @@ class Store(ABC):
     def _is_pinned(self, cid: CID) -> bool:
         """Whether there is such a pin."""
 
-    # -- private -------------------------------------------------------------------------------------------------
+    # -- private ---------------------------------------------------------------------------------------------
 
     def _reader(self) -> Reader:
         return Reader(self._claimed)

@@ -1,8 +1,8 @@
 """Content identifiers: CIDv1, codec raw or dag-pb, sha2-256, in lower-case base32.
 
-Exactly one spelling of each identifier is accepted. Everything else that the CID specification allows (version 0, other
-hashes, identity hashes, other bases, upper case) is refused, so that two texts never name the same block and an
-identity hash never smuggles a block past a size limit.
+Exactly one spelling of each identifier is accepted. Everything else that the CID specification allows
+(version 0, other hashes, identity hashes, other bases, upper case) is refused, so that two texts never name
+the same block and an identity hash never smuggles a block past a size limit.
 
 Source: github.com/multiformats/cid, github.com/multiformats/multibase (base32, RFC 4648 without padding).
 """

@@ -1,7 +1,8 @@
 """The two encodings inside a UnixFS block: dag-pb (links and data) and the UnixFS message in its data.
 
-One value has one encoding. A decoder here reads, writes the result again, and refuses the block if the bytes differ; that
-one comparison covers field order, repeated fields, padded varints, unknown fields and trailing bytes.
+One value has one encoding. A decoder here reads, writes the result again, and refuses the block if the bytes
+differ; that one comparison covers field order, repeated fields, padded varints, unknown fields and trailing
+bytes.
 
 Sources: ipld.io/specs/codecs/dag-pb/spec, github.com/ipfs/specs UNIXFS.
 """
@@ -144,7 +145,8 @@ def decode_unixfs(data: bytes) -> Unixfs:
     """Read a UnixFS message.
 
     Raises:
-        VerificationError: not UnixFS, not in canonical form, or of a kind or with a field that is not supported.
+        VerificationError: not UnixFS, not in canonical form, or of a kind or with a field that is not
+            supported.
     """
     kind: Kind | None = None
     content: bytes | None = None

@@ -7,11 +7,11 @@ Layout (version 1)::
     pins/<cid>                      empty files
     tmp/<random>                    blocks being written
 
-A block is written to ``tmp``, flushed to the disk, and renamed into place, so a name in ``blocks`` never stands for half a
-block, whenever the writer is killed. Renames reach the disk at the latest when something is pinned: `pin` flushes the
-directories of all blocks below it before the pin appears. Any number of processes may share the folder: names are
-digests, so two writers of one name write the same bytes. Reading still hashes, for disks fail too; and writing a
-block that is there in a damaged form replaces it.
+A block is written to ``tmp``, flushed to the disk, and renamed into place, so a name in ``blocks`` never
+stands for half a block, whenever the writer is killed. Renames reach the disk at the latest when something is
+pinned: `pin` flushes the directories of all blocks below it before the pin appears. Any number of processes
+may share the folder: names are digests, so two writers of one name write the same bytes. Reading still
+hashes, for disks fail too; and writing a block that is there in a damaged form replaces it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ FORMAT = "steelyard-store 1\n"
 """First and only line of the file ``format``."""
 
 STALE_SECONDS = 3600
-"""Age in seconds after which a file in ``tmp`` belongs to a writer that died. A live writer that lost it tries again."""
+"""Age in seconds after which a file in ``tmp`` belongs to a writer that died. A live writer that lost it
+tries again."""
 
 
 class EmbeddedStore(Store):
@@ -75,7 +76,7 @@ class EmbeddedStore(Store):
                     size += entry.stat().st_size
         return count, size
 
-    # -- opening -------------------------------------------------------------------------------------------------
+    # -- opening ---------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
         marker = self._path / "format"
@@ -111,7 +112,7 @@ class EmbeddedStore(Store):
                     if entry.stat(follow_symlinks=False).st_mtime < limit:
                         os.unlink(entry.path)
 
-    # -- blocks --------------------------------------------------------------------------------------------------
+    # -- blocks ----------------------------------------------------------------------------------------------
 
     def _block_path(self, cid: CID) -> Path:
         name = digest_of(cid).hex()
@@ -126,7 +127,8 @@ class EmbeddedStore(Store):
 
     def _store(self, cid: CID, data: bytes) -> None:
         path = self._block_path(cid)
-        # Comparing costs a read instead of a flushed write, and mends a block that a failing disk has damaged.
+        # Comparing costs a read instead of a flushed write, and mends a block that a failing disk has
+        # damaged.
         with suppress(FileNotFoundError), open(path, "rb", buffering=0) as file:
             if _read(file.fileno(), len(data) + 1) == data:
                 return
@@ -150,15 +152,15 @@ class EmbeddedStore(Store):
                 temporary.unlink(missing_ok=True)
                 raise
 
-    # -- pins ----------------------------------------------------------------------------------------------------
+    # -- pins ------------------------------------------------------------------------------------------------
 
     def _pin(self, cid: CID) -> None:
         shards: set[Path] = set()
         for block in self.walk(cid, leaves=False):
             path = self._block_path(block.cid)
             shards.add(path.parent)
-            # Inner nodes were read and hashed by the walk. A leaf is not read again here, only measured: it was
-            # hashed when it was written, and is hashed again whenever it is read.
+            # Inner nodes were read and hashed by the walk. A leaf is not read again here, only measured: it
+            # was hashed when it was written, and is hashed again whenever it is read.
             if codec_of(block.cid) is Codec.RAW:
                 try:
                     size = path.stat().st_size

@@ -1,11 +1,13 @@
 """A Kubo node, or anything that speaks its RPC, as a store.
 
-Calls go through ``ipfshttpclient`` 0.8.0a2 (measured against thin code of our own in docs/store.md). Three things it does not do
-are added around it: an answer is read with a limit on its bytes and on its time, since the library would read whatever
-comes; errors that it lets through are mapped; and each thread has a client of its own, for its session is not made for
-sharing. Its check of the daemon's version is not used: it knows none later than 2021.
+Calls go through ``ipfshttpclient`` 0.8.0a2 (measured against thin code of our own in docs/store.md). Three
+things it does not do are added around it: an answer is read with a limit on its bytes and on its time, since
+the library would read whatever comes; errors that it lets through are mapped; and each thread has a client of
+its own, for its session is not made for sharing. Its check of the daemon's version is not used: it knows none
+later than 2021.
 
-Files are cut into blocks here and sent as blocks, so the identifiers do not depend on how the node is configured.
+Files are cut into blocks here and sent as blocks, so the identifiers do not depend on how the node is
+configured.
 """
 
 from __future__ import annotations
@@ -74,7 +76,7 @@ class KuboStore(Store):
         """
         return _text(self._ask("asking for its version", lambda client: client.version()), "Version")
 
-    # -- what the base class asks for ----------------------------------------------------------------------------
+    # -- what the base class asks for ------------------------------------------------------------------------
 
     def _fetch(self, cid: CID, limit: int) -> bytes:
         del limit  # MAX_ANSWER holds for every call, below in _bounded
@@ -121,7 +123,7 @@ class KuboStore(Store):
         keys = _fields(answer).get("Keys")
         return isinstance(keys, dict) and cid in keys
 
-    # -- private -------------------------------------------------------------------------------------------------
+    # -- private ---------------------------------------------------------------------------------------------
 
     def _ask(self, doing: str, call: Callable[[ipfshttpclient.Client], Any]) -> Any:
         """Make a call with this thread's client, and turn every error of the library into one of ours."""
@@ -139,8 +141,8 @@ class KuboStore(Store):
                 # How the library fails on an answer of another shape than it expects.
                 raise StoreError(f"{self._name} answered nonsense, {doing}: {exc!r}") from exc
             except (theirs.Error, requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as exc:
-                # A node may close a kept connection in the instant in which it is used again. Every call here may
-                # be made twice, since blocks and pins are named by content.
+                # A node may close a kept connection in the instant in which it is used again. Every call here
+                # may be made twice, since blocks and pins are named by content.
                 if last_try or not isinstance(exc, theirs.ConnectionError | theirs.ProtocolError):
                     raise StoreError(f"{self._name} failed, {doing}: {exc}") from exc
         raise AssertionError("unreachable")
@@ -150,7 +152,8 @@ class KuboStore(Store):
         if client is None:
             import ipfshttpclient
 
-            # It hands urllib3 an argument that does nothing any more; the category depends on urllib3's version.
+            # It hands urllib3 an argument that does nothing any more; the category depends on urllib3's
+            # version.
             for category in (DeprecationWarning, FutureWarning):
                 warnings.filterwarnings("ignore", "The 'strict' parameter is no longer needed", category)
             client = ipfshttpclient.Client(
@@ -162,7 +165,8 @@ class KuboStore(Store):
                 username=None,
                 password=None,
             )
-            # The library offers no way to set these. Its version is pinned exactly, and a test fails without them.
+            # The library offers no way to set these. Its version is pinned exactly, and a test fails without
+            # them.
             session: requests.Session = client._client._session
             session.trust_env = False  # no proxy, and no password from .netrc, for a node named by an address
             session.hooks["response"].append(self._bounded)

@@ -1,6 +1,7 @@
-"""Streaming readers for the body of an HTTP request: its transfer encoding, and ``multipart/form-data`` in it.
+"""Streaming readers for an HTTP request's body: its transfer encoding, and ``multipart/form-data``.
 
-Constant memory: a part is read as a stream, and its end is found while it is read. Everything with a length is bounded.
+Constant memory: a part is read as a stream, and its end is found while it is read. Everything with a length
+is bounded.
 
 Sources: RFC 9112 section 7.1 (chunked), RFC 2046 section 5.1 and RFC 7578 (multipart).
 """
@@ -163,7 +164,8 @@ class Form:
         if not self._in_part:
             return b""
         window = size + len(self._mark)
-        # Filled first and searched once: a body in pieces of 8 KiB would otherwise be searched 128 times for each leaf.
+        # Filled first and searched once: a body in pieces of 8 KiB would otherwise be searched 128 times for
+        # each leaf.
         while len(self._buffer) < window and (data := self._body.read(window)):
             self._buffer += data
         at = self._buffer.find(self._mark, 0, window)

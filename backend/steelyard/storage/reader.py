@@ -1,10 +1,10 @@
 """Strict UnixFS reader over blocks that nobody has checked yet.
 
-Three things are checked before a byte is handed on: the block hashes to its CID; its encoding is canonical; every size
-that a parent declared for it (file bytes and cumulative bytes) is the size that it has. A child that would add no byte is
-refused and depth is bounded, so the work of reading is bounded by the bytes that come out. Cycles would need a hash
-collision. It also reads files that other importers made (other leaf sizes, leaves inside dag-pb), but no symbolic
-links, shards or metadata.
+Three things are checked before a byte is handed on: the block hashes to its CID; its encoding is canonical;
+every size that a parent declared for it (file bytes and cumulative bytes) is the size that it has. A child
+that would add no byte is refused and depth is bounded, so the work of reading is bounded by the bytes that
+come out. Cycles would need a hash collision. It also reads files that other importers made (other leaf sizes,
+leaves inside dag-pb), but no symbolic links, shards or metadata.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class FileNode:
     """A checked node of a file.
 
     Attributes:
-        size: bytes of the file from this node on, as declared. Each child is compared with its share when it is read.
+        size: bytes of the file from this node on, as declared. Each child is compared with its share when it
+            is read.
         tsize: bytes of all blocks from this node on, as declared.
         data: the bytes, if this is a leaf, else None.
         children: (cid, file bytes, cumulative bytes) of each child, in order.
@@ -143,7 +144,8 @@ class Reader:
 
         Args:
             root: where to start.
-            path: names joined by ``/``; empty for the root itself. No leading or double slash, no ``.`` or ``..``.
+            path: names joined by ``/``; empty for the root itself. No leading or double slash, no ``.`` or
+                ``..``.
 
         Raises:
             InputError: a malformed path, or a step into a file.
@@ -203,7 +205,7 @@ class Reader:
 
 
 def cumulative_size(cid: CID, block: bytes) -> int:
-    """Return the bytes of all blocks from a checked block on, as it declares them (the Tsize of a link to it)."""
+    """Return the bytes of all blocks from a checked block on, as it declares them (Tsize of its link)."""
     if decode_cid(cid)[0] is Codec.RAW:
         return len(block)
     return len(block) + sum(link.tsize for link in decode_node(block).links)
@@ -231,7 +233,8 @@ def _inner_node(
         raise VerificationError(f"file node {cid} has {len(node.links)} links and {len(sizes)} sizes")
     if size != sum(sizes):
         raise VerificationError(f"file node {cid} declares {size} bytes and {sum(sizes)} by its parts")
-    # Without this a node could point forty thousand times at an empty file, on every level, and never yield a byte.
+    # Without this a node could point forty thousand times at an empty file, on every level, and never yield a
+    # byte.
     if any(part == 0 for part in sizes):
         raise VerificationError(f"file node {cid} has an empty part")
     if any(link.name for link in node.links):

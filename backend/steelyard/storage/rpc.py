@@ -1,8 +1,8 @@
-"""The methods of Kubo's RPC that the embedded store answers: what each reads and returns, without HTTP around it.
+"""The methods of Kubo's RPC that the embedded store answers, without HTTP around them.
 
-Source: docs.ipfs.tech/reference/kubo/rpc. One profile of UnixFS is built here (unixfs-v1-2025). Options that ask for other
-blocks are refused, so that nobody gets another identifier than he asked for; the one exception is ``raw-leaves=false``, which
-ipfshttpclient sends whatever its caller wants.
+Source: docs.ipfs.tech/reference/kubo/rpc. One profile of UnixFS is built here (unixfs-v1-2025). Options that
+ask for other blocks are refused, so that nobody gets another identifier than he asked for; the one exception
+is ``raw-leaves=false``, which ipfshttpclient sends whatever its caller wants.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def _resolve(store: EmbeddedStore, argument: str) -> CID:
     return store.resolve(parse_cid(root), path.rstrip("/"))
 
 
-# -- the node ------------------------------------------------------------------------------------------------------
+# -- the node ------------------------------------------------------------------------------------------------
 
 
 def _version(call: Call) -> Reply:
@@ -145,7 +145,7 @@ def _repo_stat(call: Call) -> Reply:
     )
 
 
-# -- blocks --------------------------------------------------------------------------------------------------------
+# -- blocks --------------------------------------------------------------------------------------------------
 
 
 def _block_put(call: Call) -> Reply:
@@ -183,7 +183,7 @@ def _block_stat(call: Call) -> Reply:
     return _json({"Key": cid, "Size": len(call.store.get_block(cid))})
 
 
-# -- pins ----------------------------------------------------------------------------------------------------------
+# -- pins ----------------------------------------------------------------------------------------------------
 
 
 def _pin_add(call: Call) -> Reply:
@@ -225,7 +225,7 @@ def _pin_ls(call: Call) -> Reply:
     return _json({"Keys": keys})
 
 
-# -- files and directories -----------------------------------------------------------------------------------------
+# -- files and directories -----------------------------------------------------------------------------------
 
 
 def _cat(call: Call) -> Reply:

@@ -1,8 +1,9 @@
 """The part of Kubo's RPC that clients of a store need, over HTTP, in front of the embedded store.
 
-It is for programs of the same machine: it listens on a loopback address only and has no password, as Kubo. Pages in a
-browser of that machine must not reach it, so it answers only to POST, only under a loopback name (which stops DNS
-rebinding), and to no request that carries the marks of a browser. See docs/store.md for the methods and the limits.
+It is for programs of the same machine: it listens on a loopback address only and has no password, as Kubo.
+Pages in a browser of that machine must not reach it, so it answers only to POST, only under a loopback name
+(which stops DNS rebinding), and to no request that carries the marks of a browser. See docs/store.md for the
+methods and the limits.
 """
 
 from __future__ import annotations
@@ -181,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # the base class's name
         """Log nothing: what is stored is nobody else's business."""
 
-    # -- checks ----------------------------------------------------------------------------------------------------
+    # -- checks ----------------------------------------------------------------------------------------------
 
     def _guard(self) -> None:
         """Refuse what a page in a browser can send.
@@ -217,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
         arguments = query.pop("arg", [])
         return method, arguments, {name: values[-1] for name, values in query.items()}
 
-    # -- answers ---------------------------------------------------------------------------------------------------
+    # -- answers ---------------------------------------------------------------------------------------------
 
     def _fail(self, exc: SteelyardError, body: Body | None) -> None:
         # Kubo answers 500 to everything that a method finds wrong, and clients only look at the message.

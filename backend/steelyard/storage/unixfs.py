@@ -1,7 +1,7 @@
-"""UnixFS importer, profile ``unixfs-v1-2025``: CIDv1, sha2-256, 1 MiB raw leaves, balanced tree of width 1024.
+"""UnixFS importer, profile ``unixfs-v1-2025``: CIDv1, sha2-256, 1 MiB raw leaves, width 1024.
 
-Pure and streaming: it holds one leaf and at most 1024 links for each level of the tree. The same bytes give the same
-identifiers as Kubo and Helia do with that profile (tests/vectors/cid.txt).
+Pure and streaming: it holds one leaf and at most 1024 links for each level of the tree. The same bytes give
+the same identifiers as Kubo and Helia do with that profile (tests/vectors/cid.txt).
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ def import_file(stream: Readable) -> Iterator[Block]:
         stream: read once, in order, to its end.
 
     Yields:
-        Every block, children before parents; the **last** one is the root. Equal leaves are yielded each time.
+        Every block, children before parents; the **last** one is the root. Equal leaves are yielded each
+        time.
     """
     tree = _Tree()
     count = 0
@@ -114,7 +115,8 @@ def file_cid(stream: Readable) -> CID:
     """Return the CID that a file would get, without storing anything.
 
     Args:
-        stream: read once, in order, to its end. An unbuffered file (``open(path, "rb", buffering=0)``) is fastest.
+        stream: read once, in order, to its end. An unbuffered file (``open(path, "rb", buffering=0)``) is
+            fastest.
     """
     # One buffer for all leaves where the stream can fill it: saves an allocation of 1 MiB for each leaf.
     readinto = getattr(stream, "readinto", None)

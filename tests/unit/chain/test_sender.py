@@ -18,7 +18,15 @@ from steelyard.chain.sender import Sender
 from steelyard.chain.transaction import GWEI, Fees, encode_fee_market, fee_market_fields
 from steelyard.domain.hash import keccak256
 from steelyard.domain.types import Address
-from steelyard.errors import ConfigError, PendingError, RefusedError, RevertError, RpcError
+from steelyard.errors import (
+    ChainError,
+    ConfigError,
+    NotFoundError,
+    PendingError,
+    RefusedError,
+    RevertError,
+    RpcError,
+)
 
 from .fake import RpcFailure, broken, rpc_of, status
 from .fakechain import KEY, Chain, nonce_of, sender_of
@@ -238,6 +246,63 @@ def test_a_nonce_that_another_process_used_is_replaced(chain: Chain, message: st
     chain.refusals.append(RpcFailure(-32000, message))
     sender.send(CALL)
     assert list(chain.known.values()) == [7, 9]
+
+
+@pytest.mark.parametrize("message", ["nonce too low", "replacement transaction underpriced"])
+def test_a_nonce_that_is_falsely_called_used_is_tried_again_without_a_gap(chain: Chain, message: str) -> None:
+    chain.refusals += [RpcFailure(-32000, message)] * 3
+    sender_of(chain).send(CALL)
+    assert list(chain.known.values()) == [7]
+
+
+@pytest.mark.parametrize("message", ["nonce too low", "replacement transaction underpriced"])
+def test_a_nonce_that_is_always_called_used_leaves_no_gap_behind(chain: Chain, message: str) -> None:
+    sender = sender_of(chain)
+    chain.refusals += [RpcFailure(-32000, message)] * 8
+    with pytest.raises(ChainError, match="nonces are used"):
+        sender.send(CALL)
+    sender.send(CALL)
+    assert list(chain.known.values()) == [7]
+
+
+def test_what_was_waited_for_in_vain_goes_before_what_is_sent_next(chain: Chain) -> None:
+    chain.mining = False
+    sender = sender_of(chain, timeout=1)
+    with pytest.raises(PendingError):
+        sender.send(CALL)
+    chain.known.clear()  # the endpoint has lost it
+    chain.mining = True
+    sender.send(Call(TO, b"new"))
+    assert list(chain.known.values()) == [7, 8]
+
+
+def test_what_was_waited_for_in_vain_can_be_pursued(chain: Chain) -> None:
+    chain.mining = False
+    sender = sender_of(chain, timeout=1)
+    with pytest.raises(PendingError) as caught:
+        sender.send(CALL)
+    chain.known.clear()
+    chain.mining = True
+    assert sender.pursue(caught.value.tx_hash).tx_hash == caught.value.tx_hash
+    assert list(chain.known.values()) == [7]
+
+
+def test_what_was_pursued_is_not_sent_again(chain: Chain) -> None:
+    sender = sender_of(chain, timeout=1)
+    chain.mining = False
+    with pytest.raises(PendingError) as caught:
+        sender.send(CALL)
+    chain.mining = True
+    chain.mine()
+    sender.pursue(caught.value.tx_hash)
+    sent = len(chain.raws)
+    sender.send(Call(TO, b"new"))
+    assert len(chain.raws) == sent + 1
+
+
+def test_pursuing_what_nobody_knows_is_an_error(chain: Chain) -> None:
+    with pytest.raises(NotFoundError):
+        sender_of(chain).pursue(bytes(32))
 
 
 def test_nonce_too_low_for_our_own_mined_transaction_is_a_success(chain: Chain) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from eth_account import Account as EthAccount
 
-from steelyard.cli.accounts import Accounts, private_folder, read_key, read_secret_line, write_private
+from steelyard.cli.accounts import Accounts, read_key, read_secret_line
 from steelyard.config import load
 from steelyard.crypto import keystore
 from steelyard.crypto.secret import Secret
-from steelyard.errors import InputError, RefusedError
+from steelyard.errors import InputError
 from tests.unit.cli.conftest import Cli
 from tests.unit.cli.stub import ALICE
 
@@ -141,6 +141,49 @@ def test_a_remembered_password_opens_without_asking(home: Path) -> None:
     assert mode(home / "keystores" / "demo.password") == 0o600
 
 
+def remembered(cli: Cli) -> str:
+    """Make an account as `up --dev` does."""
+    Accounts(load()).add("demo", remember=True)
+    return "demo"
+
+
+@pytest.mark.parametrize("given", ["flag", "environment", "user file"])
+def test_a_given_password_goes_before_a_remembered_one_and_the_error_says_so(
+    cli: Cli, tmp_path: Path, password_file: str, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    name = remembered(cli)
+    argv, source = (), str(tmp_path / "user.toml")
+    if given == "flag":
+        argv, source = ("--password-file", password_file), "--password-file"
+    elif given == "environment":
+        monkeypatch.setenv("STEELYARD_PASSWORD_FILE", password_file)
+        source = "STEELYARD_PASSWORD_FILE"
+    else:
+        (tmp_path / "user.toml").write_text(f'password_file = "{password_file}"')
+    found = cli("account", "export", name, "--seed", "--to", "seed", *argv)
+    assert found.code == 5 and not (tmp_path / "seed").exists()
+    assert f"from {password_file} ({source}) is wrong" in found.err
+    assert f"without {source} the password made by `steelyard up --dev`" in found.err
+    assert PASSWORD not in found.err
+
+
+def test_the_flag_goes_before_the_environment(
+    cli: Cli, tmp_path: Path, imported: str, password_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wrong").write_text("wrong")
+    monkeypatch.setenv("STEELYARD_PASSWORD_FILE", str(tmp_path / "wrong"))
+    argv = ("account", "export", imported, "--seed", "--to", "seed")
+    assert cli(*argv, "--password-file", password_file).code == 0
+
+
+def test_a_wrong_remembered_password_is_named_too(cli: Cli, home: Path) -> None:
+    name = remembered(cli)
+    (home / "keystores" / "demo.password").write_text("wrong")
+    found = cli("account", "export", name, "--seed", "--to", "seed")
+    assert found.code == 5
+    assert "demo.password (made by `steelyard up --dev`) is wrong" in found.err and "without" not in found.err
+
+
 @pytest.mark.parametrize("text", ["", "\n", "xyz", "11" * 31, "11" * 33])
 def test_a_malformed_key_file_is_not_repeated(tmp_path: Path, text: str) -> None:
     (tmp_path / "key").write_text(text)
@@ -152,13 +195,3 @@ def test_a_malformed_key_file_is_not_repeated(tmp_path: Path, text: str) -> None
 def test_a_secret_line_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"secret\r\nmore")))
     assert read_secret_line(Path("-"), "password file") == "secret"
-
-
-def test_private_files_and_folders(tmp_path: Path) -> None:
-    folder = private_folder(tmp_path / "a" / "b")
-    write_private(folder / "f", b"x")
-    assert [mode(path) for path in (tmp_path / "a", folder, folder / "f")] == [0o700, 0o700, 0o600]
-    with pytest.raises(RefusedError):
-        write_private(folder / "f", b"y")
-    write_private(folder / "f", b"z", replace=True)
-    assert [path.name for path in folder.iterdir()] == ["f"]

@@ -78,3 +78,9 @@ def test_every_option_has_a_help() -> None:
         if isinstance(item, click.Option) and not item.help
     ]
     assert missing == []
+
+
+@pytest.mark.parametrize("name", list(commands()))
+def test_no_option_takes_the_value_of_a_common_one(name: str) -> None:
+    own = [item.name for item in commands()[name].params if not getattr(item, "hidden", False)]
+    assert not set(own) & {item.name for item in common(hidden=True)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,35 +17,14 @@ from steelyard.crypto.delivery import blind
 from steelyard.crypto.secret import Secret
 from steelyard.domain.hash import keccak256
 from steelyard.domain.types import Address, AssetId, KeyRequest, PurchaseId, RequestState, State, VersionId
-from steelyard.errors import InputError, UnsafeError, WrongChainError
+from steelyard.errors import UnsafeError, WrongChainError
 from steelyard.service.account import Account
 from steelyard.service.context import Context, Settings
 from steelyard.service.gate import Gate, Verdict, Why, safe_block
 from steelyard.service.results import Offered
 from steelyard.service.serve import run
-from tests.e2e.kill.shop import ETHER, Service, Shop, anvil, opened
-
-DAY = 86_400
-HOUR = 3600
-
-
-@pytest.fixture(scope="module", autouse=True)
-def program() -> None:
-    try:
-        anvil()
-    except InputError as exc:
-        pytest.skip(f"anvil is needed: {exc}")
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    with opened(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def offered(shop: Shop) -> Offered:
-    return shop.publish(scope="all")
+from tests.e2e.kill.shop import ETHER, Service, Shop, opened
+from tests.e2e.support import DAY, HOUR
 
 
 def ask(shop: Shop, licence: PurchaseId, version: VersionId, *, fee: int = 0) -> bytes:

@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from steelyard.domain.types import State
-from steelyard.errors import InputError, UnsafeError
+from steelyard.errors import UnsafeError
 from steelyard.service.results import Offered
 from tests.e2e.kill.campaign import campaign, leaks
-from tests.e2e.kill.shop import SEED, Service, Shop, anvil, opened
-
-DAY = 86_400
-HOUR = 3600
-
-
-@pytest.fixture(scope="module", autouse=True)
-def program() -> None:
-    try:
-        anvil()
-    except InputError as exc:
-        pytest.skip(f"anvil is needed: {exc}")
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    with opened(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def offered(shop: Shop) -> Offered:
-    return shop.publish(scope="all")
+from tests.e2e.kill.shop import SEED, Service, Shop
+from tests.e2e.support import DAY, HOUR
 
 
 def test_what_was_signed_before_a_crash_is_not_sent_within_the_margin(shop: Shop) -> None:

@@ -1,0 +1,286 @@
+"""Model cards: the public README.md of a version, with a front matter in the style of the Hugging Face Hub.
+
+A card is its seller's word and comes from a stranger. Of YAML it may use mappings, lists and scalars: no aliases,
+anchors or tags, so nothing grows when it is read. All scalars are text, as they were written: ``no`` is the language
+and ``1.10`` the version that it looks like. Source: Hugging Face Hub, "Model Cards" (metadata) and Papers With Code's
+model-index.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import yaml
+
+from steelyard.errors import ManifestError
+
+MAX_CARD: Final = 256 << 10
+"""Most bytes of a card that is indexed."""
+MAX_FRONT: Final = 64 << 10
+"""Most characters of a front matter."""
+MAX_DEPTH: Final = 12
+MAX_NODES: Final = 10_000
+"""Most values, keys included, in a front matter."""
+MAX_LIST: Final = 100
+"""Most tags, datasets or metrics."""
+_MAX_TEXT: Final = 200
+
+Node: TypeAlias = "str | None | list[Node] | dict[str, Node]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A figure that a card reports: its name, value as written, and the data that it was measured on, if named."""
+
+    name: str
+    value: str
+    dataset: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What a card says.
+
+    Attributes:
+        title: of the front matter, else of the first heading; or None.
+        task: pipeline tag, lower case, or None.
+        framework: library name, lower case, or None.
+        licence: id, lower case, or None.
+        tags: lower case, each once.
+        datasets: that it names as trained on.
+        bases: models that it names as its bases.
+        metrics: that it reports.
+        text: Markdown after the front matter.
+    """
+
+    title: str | None = None
+    task: str | None = None
+    framework: str | None = None
+    licence: str | None = None
+    tags: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    bases: tuple[str, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    text: str = ""
+
+
+def parse(data: bytes) -> Card:
+    """Read a card from an untrusted source.
+
+    Args:
+        data: the file; bytes that are no UTF-8 are replaced.
+
+    Raises:
+        ManifestError: larger than MAX_CARD, or its front matter is no YAML, uses more of YAML than is allowed, has a
+            key twice, is too large or too deep, or a field that we read has another type.
+    """
+    if len(data) > MAX_CARD:
+        raise ManifestError(f"the card has {len(data)} bytes; the most is {MAX_CARD}")
+    front, text = split(_decode(data))
+    top = _load(front) if front else {}
+    if not isinstance(top, dict):
+        raise ManifestError("the front matter of the card is no mapping")
+    index = _metrics(top)
+    titles = (_one(top, "title"), _one(top, "pretty_name"), _one(top, "name"), _one(top, "model_name"))
+    title = next((item for item in (*titles, index[0], _heading(text)) if item), None)
+    return Card(
+        title=title,
+        task=_lower(_one(top, "pipeline_tag") or _first(top, "task_categories")),
+        framework=_lower(_one(top, "library_name")),
+        licence=_lower(_first(top, "license")),
+        tags=tuple(dict.fromkeys(item.lower() for item in _many(top, "tags"))),
+        datasets=_many(top, "datasets"),
+        bases=_many(top, "base_model"),
+        metrics=index[1],
+        text=text,
+    )
+
+
+def plain_card(data: bytes) -> Card:
+    """Return a card of which only the text is taken, for one whose front matter cannot be read; cut to MAX_CARD."""
+    return Card(text=_decode(data[:MAX_CARD]))
+
+
+def split(text: str) -> tuple[str, str]:
+    """Return front matter and body: the lines between a first line ``---`` and the next one, and what follows."""
+    if not text.startswith("---"):
+        return "", text
+    lines = text.splitlines(keepends=True)
+    if lines[0].rstrip() != "---":
+        return "", text
+    for number, line in enumerate(lines[1:], start=1):
+        if line.rstrip() in ("---", "..."):
+            return "".join(lines[1:number]), "".join(lines[number + 1 :])
+    raise ManifestError("the front matter of the card does not end: a line --- is missing")
+
+
+def _decode(data: bytes) -> str:
+    # NUL is no character of a text, and PostgreSQL stores none.
+    text = data.decode("utf-8", "replace").removeprefix("\ufeff").replace("\0", "\ufffd")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+# -- YAML ----------------------------------------------------------------------------------------------------
+
+
+def _load(text: str) -> Node:
+    """Build values from PyYAML's events, which neither resolve nor expand nor recurse."""
+    if len(text) > MAX_FRONT:
+        raise ManifestError(
+            f"the front matter of the card has {len(text)} characters; the most is {MAX_FRONT}"
+        )
+    try:
+        return _build(yaml.parse(text, Loader=yaml.SafeLoader))
+    except yaml.YAMLError as exc:
+        mark = getattr(exc, "problem_mark", None)
+        where = "" if mark is None else f" in line {mark.line + 2}"
+        raise ManifestError(f"the front matter of the card is no YAML{where}") from exc
+    except ValueError as exc:  # PyYAML: an escape that stands for no character
+        raise ManifestError("the front matter of the card has an escape that is no character") from exc
+
+
+def _build(events: Iterator[yaml.Event]) -> Node:
+    top: list[Node] = []
+    stack: list[_Open] = []
+    documents = nodes = 0
+    for event in events:
+        if isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            if documents > 1 or event.version or event.tags:
+                raise ManifestError("the front matter of the card is one YAML document without directives")
+        if isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
+            stack.pop()
+        if not isinstance(event, yaml.NodeEvent):
+            continue
+        nodes += 1
+        if isinstance(event, yaml.AliasEvent) or event.anchor or getattr(event, "tag", None):
+            raise ManifestError(
+                "the front matter of the card uses aliases, anchors or tags, which are not allowed"
+            )
+        if nodes > MAX_NODES or len(stack) > MAX_DEPTH:
+            raise ManifestError("the front matter of the card is too large or too deep")
+        value = _value(event)
+        if stack:
+            stack[-1].add(value)
+        else:
+            top.append(value)
+        if isinstance(value, (list, dict)):
+            stack.append(_Open(value))
+    return top[0] if top else {}
+
+
+class _Open:
+    """A list or mapping that is being filled; a mapping takes keys and values in turn."""
+
+    def __init__(self, value: list[Node] | dict[str, Node]) -> None:
+        self._value = value
+        self._key: str | None = None
+
+    def add(self, item: Node) -> None:
+        if isinstance(self._value, list):
+            self._value.append(item)
+        elif self._key is None:
+            if not isinstance(item, str):
+                raise ManifestError("a key in the front matter of the card is no text")
+            if item in self._value:
+                raise ManifestError(f"the front matter of the card has the key {item[:40]!r} twice")
+            self._key = item
+            self._value[item] = None
+        else:
+            self._value[self._key] = item
+            self._key = None
+
+
+def _value(event: yaml.NodeEvent) -> Node:
+    if isinstance(event, yaml.SequenceStartEvent):
+        return []
+    if isinstance(event, yaml.MappingStartEvent):
+        return {}
+    assert isinstance(event, yaml.ScalarEvent)
+    text = str(event.value)
+    if event.style is None and text in ("", "~", "null", "Null", "NULL"):
+        return None
+    return text
+
+
+# -- fields --------------------------------------------------------------------------------------------------
+
+
+def _clean(text: str) -> str:
+    """Return one line without control characters, composed, at most 200 characters."""
+    flat = " ".join(text[: 4 * _MAX_TEXT].split())
+    kept = "".join(c for c in flat if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    return unicodedata.normalize("NFC", kept)[:_MAX_TEXT].strip()
+
+
+def _one(top: dict[str, Node], name: str) -> str | None:
+    value = top.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ManifestError(f"{name} in the card is no text")
+    return _clean(value) or None
+
+
+def _many(top: dict[str, Node], name: str) -> tuple[str, ...]:
+    value = top.get(name)
+    items = [value] if isinstance(value, str) else value
+    if items is None:
+        return ()
+    if not isinstance(items, list) or len(items) > MAX_LIST:
+        raise ManifestError(f"{name} in the card is no list of at most {MAX_LIST}")
+    found: dict[str, None] = {}
+    for item in items:
+        if not isinstance(item, str):
+            raise ManifestError(f"{name} in the card holds something that is no text")
+        if text := _clean(item):
+            found.setdefault(text)
+    return tuple(found)
+
+
+def _first(top: dict[str, Node], name: str) -> str | None:
+    return next(iter(_many(top, name)), None)
+
+
+def _lower(text: str | None) -> str | None:
+    return None if text is None else text.lower()
+
+
+def _heading(text: str) -> str | None:
+    for line in text.splitlines()[:50]:
+        if line.startswith("# "):
+            return _clean(line[2:]) or None
+    return None
+
+
+def _metrics(top: dict[str, Node]) -> tuple[str | None, tuple[Metric, ...]]:
+    """Return the name of the model, and the metrics of all its results, of ``model-index``."""
+    name: str | None = None
+    found: list[Metric] = []
+    for model in _rows(top, "model-index"):
+        name = name or _one(model, "name")
+        for result in _rows(model, "results"):
+            data = result.get("dataset")
+            dataset = (_one(data, "name") or _one(data, "type")) if isinstance(data, dict) else None
+            for metric in _rows(result, "metrics"):
+                kind, value = _one(metric, "type") or _one(metric, "name"), _one(metric, "value")
+                if kind and value:
+                    found.append(Metric(name=kind.lower(), value=value, dataset=dataset))
+    if len(found) > MAX_LIST:
+        raise ManifestError(f"the card reports more than {MAX_LIST} metrics")
+    return name, tuple(found)
+
+
+def _rows(top: dict[str, Node], name: str) -> list[dict[str, Node]]:
+    value = top.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise ManifestError(f"{name} in the card is no list")
+    rows = [item for item in value if isinstance(item, dict)]
+    if len(rows) != len(value):
+        raise ManifestError(f"{name} in the card holds something that is no mapping")
+    return rows
