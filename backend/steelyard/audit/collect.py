@@ -10,59 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
-from steelyard.audit import rlp
 from steelyard.audit.account import head_slot
 from steelyard.audit.build import Build
 from steelyard.audit.bundle import Bundle, Companion, ContractProof, HeadProof
 from steelyard.audit.entry import Entry
-from steelyard.audit.header import Header, parse
 from steelyard.audit.verify import Anchors, Contract, Verified, is_treasury, nodes_of, verify
 from steelyard.domain.hash import keccak256
+from steelyard.domain.header import Header, encode_fields, parse
 from steelyard.domain.types import Address, AssetId, account_word
-from steelyard.errors import ChainError, InputError, NotFoundError, TrailError
+from steelyard.errors import ChainError, InputError, NotFoundError, ProofError, TrailError
 
-_HEADER: Final = (
-    "parentHash",
-    "sha3Uncles",
-    "miner",
-    "stateRoot",
-    "transactionsRoot",
-    "receiptsRoot",
-    "logsBloom",
-    "difficulty",
-    "number",
-    "gasLimit",
-    "gasUsed",
-    "timestamp",
-    "extraData",
-    "mixHash",
-    "nonce",
-)
-# In the order in which forks appended them: London, Shanghai, Cancun (3), Prague, and what is drafted after
-# Osaka.
-_LATER: Final = (
-    "baseFeePerGas",
-    "withdrawalsRoot",
-    "blobGasUsed",
-    "excessBlobGas",
-    "parentBeaconBlockRoot",
-    "requestsHash",
-    "blockAccessListHash",
-    "slotNumber",
-)
-_INTEGERS: Final = frozenset(
-    [
-        "difficulty",
-        "number",
-        "gasLimit",
-        "gasUsed",
-        "timestamp",
-        "baseFeePerGas",
-        "blobGasUsed",
-        "excessBlobGas",
-        "slotNumber",
-    ]
-)
 _PAGE: Final = 1000
 _SUBJECTS: Final = 100
 
@@ -154,8 +111,10 @@ def fetch_header(rpc: RpcLike, block: str) -> tuple[Header, bytes]:
     if fields is None:
         raise NotFoundError(f"the node has no block {block}")
     fields = _object(fields)
-    names = [*_HEADER, *(name for name in _LATER if fields.get(name) is not None)]
-    raw = rlp.encode(tuple(_field(fields, name) for name in names))
+    try:
+        raw = encode_fields(fields)
+    except ProofError:
+        raw = b""
     expected = _hex(fields.get("hash"), 32)
     if keccak256(raw) != expected:
         raw = _raw_header(rpc, fields.get("number"))
@@ -339,12 +298,6 @@ def _proof(value: object) -> tuple[bytes, ...]:
     return tuple(
         node for index, node in enumerate(nodes) if len(node) >= 32 or (index == 0 and node != b"\x80")
     )
-
-
-def _field(fields: Mapping[str, object], name: str) -> bytes:
-    if name in _INTEGERS:
-        return rlp.encode_int(_integer(fields.get(name)))
-    return _hex(fields.get(name))
 
 
 def _object(value: object) -> Mapping[str, object]:

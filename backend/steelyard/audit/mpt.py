@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from steelyard.audit import rlp
+from steelyard.domain import rlp
 from steelyard.domain.hash import keccak256
 from steelyard.errors import ProofError
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from steelyard.audit import mpt, rlp
 from steelyard.audit.bundle import ReceiptProof
 from steelyard.audit.entry import Entry
-from steelyard.audit.header import parse
 from steelyard.domain.hash import keccak256
+from steelyard.domain.header import parse
 from steelyard.errors import ProofError
 
 

@@ -12,9 +12,9 @@ from steelyard.audit.build import Build
 from steelyard.audit.bundle import Bundle, Companion, HeadProof
 from steelyard.audit.entry import NO_HEAD, Entry, fold
 from steelyard.audit.events import Decoded
-from steelyard.audit.header import Header, parse
 from steelyard.audit.receipt import Place, prove_place
 from steelyard.domain.abi import topic
+from steelyard.domain.header import Header, parse
 from steelyard.domain.types import Address, AssetId, NodeId, account_word, asset_id
 from steelyard.errors import ProofError, TrailError, VerificationError
 

@@ -99,7 +99,9 @@ class Rpc:
 
     # -- calls -----------------------------------------------------------------------------------------------
 
-    def call(self, method: str, params: Sequence[object] = ()) -> Any:
+    def call(
+        self, method: str, params: Sequence[object] = (), *, parse: Callable[[bytes], Any] = parse_json
+    ) -> Any:
         """Make one call and return its ``result``, parsed JSON.
 
         Repeats it after faults of the connection and of the server, so ``method`` must not mind: a raw
@@ -111,7 +113,7 @@ class Rpc:
             WrongChainError: the endpoint serves another chain.
         """
         self.check_chain()
-        return self._call(method, params)
+        return self._call(method, params, parse)
 
     def batch(self, calls: Sequence[tuple[str, Sequence[object]]]) -> list[Any]:
         """Make several read-only calls in one request; returns the results in the order of the calls.
@@ -337,11 +339,12 @@ class Rpc:
     def _request(self, method: str, params: Sequence[object]) -> dict[str, object]:
         return {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
 
-    def _call(self, method: str, params: Sequence[object]) -> Any:
+    def _call(self, method: str, params: Sequence[object], parse: Callable[[bytes], Any] = parse_json) -> Any:
         for tried in itertools.count(1):
             request = self._request(method, params)
             try:
-                return self._result(self._exchange(json.dumps(request).encode()), request["id"], method)
+                answer = self._exchange(json.dumps(request).encode(), parse)
+                return self._result(answer, request["id"], method)
             except TransportFault as exc:
                 self._wait(tried, exc)
             except RpcError as exc:
@@ -350,12 +353,12 @@ class Rpc:
                 self._wait(tried, exc)
         raise AssertionError("unreachable")
 
-    def _exchange(self, body: bytes) -> Any:
+    def _exchange(self, body: bytes, parse: Callable[[bytes], Any] = parse_json) -> Any:
         answer = self._transport.exchange(body)
         if answer.status != 200:
             self._refuse(answer)
         try:
-            return parse_json(answer.body)
+            return parse(answer.body)
         except ValueError as exc:
             raise TransportFault(f"{self.name} answered with something that is not JSON") from exc
 

@@ -19,7 +19,8 @@ from steelyard.chain.sender import Sender
 from steelyard.crypto.secret import Secret
 from steelyard.demo.dishonest import publish_false
 from steelyard.demo.model import Trained, predict, train
-from steelyard.demo.stage import DAY, ETH, HOUR, Stage, eth, short
+from steelyard.demo.questions import questions
+from steelyard.demo.stage import DAY, ETH, HOUR, Stage, eth, require, short
 from steelyard.domain.types import RequestId, RequestState, State, account_word
 from steelyard.errors import RefusedError, SteelyardError, VerificationError
 from steelyard.market import Market
@@ -30,17 +31,8 @@ from steelyard.storage.embedded import EmbeddedStore
 PEOPLE = ("alice", "bob", "carol", "dora", "erin", "mallory", "sam")
 PRICE = ETH // 20
 RENT = ETH // 100
+INCOME = PRICE + 2 * RENT
 BOND_GAS_PRICE = 2 * 10**9
-
-
-def require(fact: bool, what: str) -> None:
-    """Stop the demonstration if something is not as it was told.
-
-    Raises:
-        VerificationError: it is not.
-    """
-    if not fact:
-        raise VerificationError(f"the demonstration failed: {what}")
 
 
 def opened(stage: Stage, purchase: Purchase, seller_copy: Trained) -> None:
@@ -61,8 +53,8 @@ def opened(stage: Stage, purchase: Purchase, seller_copy: Trained) -> None:
     stage.fact("predictions", f"{same} of {len(answers)} equal to those of the seller's own copy")
 
 
-def sale(stage: Stage, first: Trained, second: Trained) -> None:
-    """A sale, and a new version under its entitlement."""
+def sale(stage: Stage, first: Trained, second: Trained) -> int:
+    """A sale, a new version under its entitlement, and a rental; returns a time at which that ran, Unix seconds."""
     alice, bob = stage.person("alice"), stage.person("bob")
     stage.scene("Alice publishes a model; Carol, who labelled the data, gets 30 % of its income")
     shares = [("alice", 7000), ("carol", 3000)]
@@ -102,7 +94,7 @@ def sale(stage: Stage, first: Trained, second: Trained) -> None:
         stage.fact("predictions", f"{len(answers)} of {len(answers)} equal, and nothing was paid again")
 
         stage.scene("Dora rents it for a day, renews once, and then the rental ends")
-        rental(stage)
+        return rental(stage)
 
 
 def wait_for_key(market: Market, request: RequestId) -> None:
@@ -114,8 +106,8 @@ def wait_for_key(market: Market, request: RequestId) -> None:
     require(False, "the key was not delivered")
 
 
-def rental(stage: Stage) -> None:
-    """A rental with one renewal."""
+def rental(stage: Stage) -> int:
+    """A rental with one renewal; returns a time at which it ran, Unix seconds."""
     alice, dora = stage.person("alice"), stage.person("dora")
     now = stage.rpc.get_block("latest").timestamp
     alice.offer("alice/digits", price=RENT, rental_period=DAY, renew_until=now + 30 * DAY, scope="until-end")
@@ -125,6 +117,7 @@ def rental(stage: Stage) -> None:
     renewed = dora.renew(licence, max_price=RENT)
     stage.sent("renewed", renewed)
     require(renewed.until == licence.until + DAY, "the renewal is wrong")
+    running = stage.rpc.get_block("latest").timestamp
     stage.pass_time(2 * DAY + 1)
     valid = dora.context.views.is_valid(licence.id)
     require(not valid, "the rental has not ended")
@@ -135,6 +128,7 @@ def rental(stage: Stage) -> None:
         stage.fact("renew again?", f"refused: {str(exc)[:50]}...")
     else:
         require(False, "an ended rental was renewed")
+    return running
 
 
 def silence(stage: Stage) -> None:
@@ -201,10 +195,9 @@ def books(stage: Stage) -> None:
     """Revenue, shared and withdrawn, and the balance of all books."""
     stage.scene("Alice and Carol withdraw their shares; the books balance to the wei")
     balance_books(stage)
-    income = PRICE + 2 * RENT
     for name, share in (("alice", 7000), ("carol", 3000)):
         out = stage.person(name).withdraw()
-        require(out.amount == income * share // 10_000, f"{name}'s share is wrong")
+        require(out.amount == INCOME * share // 10_000, f"{name}'s share is wrong")
         stage.sent(f"{name} {eth(out.amount)}", out)
     balance_books(stage)
 
@@ -278,11 +271,12 @@ def play(folder: Path, exits: ExitStack) -> None:
     stage.scene("Two small real models are trained on handwritten digits")
     first = train(folder / "first", trees=5)
     second = train(folder / "second", trees=50)
-    sale(stage, first, second)
+    rented_at = sale(stage, first, second)
     silence(stage)
     fraud(stage)
     books(stage)
     audit(stage)
+    questions(stage, rented_at=rented_at, income=INCOME)
     print(f"\nEverything held, in {time.monotonic() - started:.0f} seconds.")
 
 

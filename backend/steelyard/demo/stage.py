@@ -14,6 +14,7 @@ from steelyard.chain.deployment import Deployment
 from steelyard.chain.rpc import Rpc
 from steelyard.crypto.secret import Secret
 from steelyard.domain.types import Address
+from steelyard.errors import VerificationError
 from steelyard.market import Market
 from steelyard.service import serve
 from steelyard.service.account import Account
@@ -104,6 +105,16 @@ class Stage:
         """Tell of a transaction."""
         tx = "none" if result.tx is None else f"0x{result.tx.hex()[:16]}..."
         self.fact(what, f"tx {tx}, {result.gas_used:,} gas, {eth(result.fee_wei)} for gas")
+
+
+def require(fact: bool, what: str) -> None:
+    """Stop the demonstration if something is not as it was told.
+
+    Raises:
+        VerificationError: it is not.
+    """
+    if not fact:
+        raise VerificationError(f"the demonstration failed: {what}")
 
 
 def eth(wei: int) -> str:

@@ -21,6 +21,16 @@ def parse_json(text: bytes, **hooks: Any) -> Any:
     Raises:
         ValueError: it is no JSON, or is nested deeper than anything we read.
     """
+    check_depth(text)
+    return json.loads(text, **hooks)
+
+
+def check_depth(text: bytes) -> None:
+    """Refuse JSON that is nested deeper than anything we read, before a parser that recurses sees it.
+
+    Raises:
+        ValueError: it is.
+    """
     rest = text.translate(None, _OTHERS)
     for _ in range(_DEPTH):
         size = len(rest)
@@ -30,4 +40,3 @@ def parse_json(text: bytes, **hooks: Any) -> Any:
     # What remains may be brackets in strings; so few cannot nest too deeply.
     if len(rest) > _REST:
         raise ValueError("nested too deeply")
-    return json.loads(text, **hooks)

@@ -19,7 +19,18 @@ from steelyard.errors import InputError
 
 AMOUNTS: Final = frozenset(
     (
-        *("allowance", "amount", "at_least", "at_most", "balance", "bond", "claimable", "claimed", "fee", "fee_wei"),
+        *(
+            "allowance",
+            "amount",
+            "at_least",
+            "at_most",
+            "balance",
+            "bond",
+            "claimable",
+            "claimed",
+            "fee",
+            "fee_wei",
+        ),
         *("min_bond", "owed", "paid", "price", "received", "treasury", "wallet"),
     )
 )

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from steelyard.audit.export import FORMATS, export
-from steelyard.audit.header import Header
 from steelyard.audit.verify import Verified, verify
+from steelyard.domain.header import Header
 from steelyard.errors import InputError
 from tests.unit.audit.cases import honest
 from tests.unit.audit.chain import ALICE, ASSET, BOB, NODE

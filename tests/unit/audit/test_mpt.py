@@ -10,8 +10,8 @@ import rlp as oracle
 from trie.hexary import HexaryTrie
 
 from steelyard.audit import mpt
-from steelyard.audit.rlp import encode
 from steelyard.domain.hash import keccak256
+from steelyard.domain.rlp import encode
 from steelyard.errors import ProofError
 
 

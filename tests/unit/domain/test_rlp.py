@@ -7,7 +7,7 @@ import random
 import pytest
 import rlp as oracle
 
-from steelyard.audit import rlp
+from steelyard.domain import rlp
 from steelyard.errors import ProofError
 
 

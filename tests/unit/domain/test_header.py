@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from steelyard.audit.header import parse
-from steelyard.audit.rlp import encode
 from steelyard.domain.hash import keccak256
+from steelyard.domain.header import parse
+from steelyard.domain.rlp import encode
 from steelyard.errors import ProofError
 
 FIELDS = [

@@ -1,0 +1,551 @@
+"""From entries to rows: the state of :mod:`steelyard.domain.state`, kept in tables (docs/index.md, "Tables").
+
+Pure but for what it knows of the past, which :meth:`Known.load` brought before. What the contracts would not do is refused, as there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from steelyard.domain.hash import keccak256
+from steelyard.domain.types import RequestState, State, name_of
+from steelyard.errors import TrailError
+from steelyard.indexer import columns as at
+from steelyard.indexer.entries import KINDS, Entry
+from steelyard.indexer.known import Known, Row
+from steelyard.indexer.schema import PAYMENTS, ROLES, amount_bytes
+
+_ACTOR, _OWNER, _SELLER, _BUYER, _HOLDER, _PAYEE, _PAYER, _GRANTEE, _PUBLISHER = range(len(ROLES))
+_ESCROW, _INCOME, _REFUND, _BOND, _FEE, _ANSWER, _RETURNED, _DIRECT, _CLAIM = range(len(PAYMENTS))
+_PAID, _DELIVERED, _SETTLED = int(State.PAID), int(State.DELIVERED), int(State.SETTLED)
+_REFUNDED, _REVOKED = int(State.REFUNDED), int(State.REVOKED)
+_OPEN, _ANSWERED = int(RequestState.OPEN), int(RequestState.ANSWERED)
+_GIVEN_BACK = int(RequestState.RETURNED)
+
+_NATIVE: Final = bytes(20)
+_NONE: Final = bytes(32)
+_LEFT: Final = bytes(12)
+_ZERO: Final = bytes(16)
+_MOST_POSITIONS: Final = 32
+
+_About = tuple[bytes | None, bytes | None, bytes | None]
+# Version that an entry is about, and the first money that it moved: amount and currency.
+_NOTHING: Final[_About] = (None, None, None)
+
+
+class Batch:
+    """Rows that some entries make, apart from those of entities, which :class:`Known` has."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.events: list[tuple[Any, ...]] = []
+        self.parties: list[tuple[int, int, bytes]] = []
+        self.payments: list[tuple[Any, ...]] = []
+        self.moves: list[tuple[Any, ...]] = []
+        self.holdings: dict[bytes, list[Row]] = {}
+        """New holdings by licence, oldest first."""
+        self.ended: dict[bytes, int] = {}
+        """Time at which the holding ended that the database has as a licence's present one."""
+        self.granted: dict[tuple[bytes, int, bytes, int], bool] = {}
+        """Roles granted and taken back, by key."""
+        self.cleared: set[bytes] = set()
+        """Assets whose roles in the database ended."""
+        self.heads: dict[tuple[bytes, bytes], tuple[bytes, int]] = {}
+        """New heads with the place of the last entry, by contract and subject."""
+
+
+def fold(
+    known: Known, entries: Iterable[Entry], *, batch: Batch | None = None, only_entities: bool = False
+) -> Batch:
+    """Fold entries onto what is known, which is changed, and return the rows that they make besides.
+
+    Args:
+        known: what :meth:`Known.load` brought for these entries.
+        entries: all that the contracts recorded next, in the order of the chain.
+        batch: rows to add to; a new one if None.
+        only_entities: leave out what belongs to each entry alone, and the heads; for entries that are folded again.
+
+    Raises:
+        TrailError: the contracts would not have done that: an entry is missing, doubled or altered. ``known`` and ``batch`` are
+            spoilt then.
+    """
+    made = Batch() if batch is None else batch
+    _Folding(known, made).take(entries, only_entities)
+    return made
+
+
+class _Folding:
+    """A fold under way."""
+
+    def __init__(self, known: Known, batch: Batch) -> None:
+        self._known = known
+        self._batch = batch
+        self._market = known.addresses[_KIND["Purchased"]]
+        self._market_word = _LEFT + self._market
+
+    def take(self, entries: Iterable[Entry], only_entities: bool) -> None:
+        batch, addresses, heads = self._batch, self._known.addresses, self._known.heads
+        add_event, party, new_heads = batch.events.append, batch.parties.append, batch.heads
+        for entry in entries:
+            pos, time, kind, subject, id_, actor, tx, tx_index, data, digest = entry
+            handler, size = _HANDLERS[kind]
+            if len(data) != size:
+                raise _wrong(entry, f"it has {len(data)} bytes of data, not {size}")
+            try:
+                version, amount, currency = handler(self, entry)
+            except (OverflowError, ValueError) as exc:  # a number that is out of the range of its type
+                raise _wrong(entry, str(exc)) from exc
+            if only_entities:
+                continue
+            if actor != self._market:
+                party((pos, _ACTOR, actor))
+            contract = addresses[kind]
+            asset = None if subject[0] & 0x80 else subject
+            add_event(
+                (
+                    pos,
+                    time,
+                    kind,
+                    contract,
+                    subject,
+                    id_,
+                    actor,
+                    tx,
+                    tx_index,
+                    data,
+                    asset,
+                    version,
+                    amount,
+                    currency,
+                )
+            )
+            key = (contract, subject)
+            head = keccak256(heads.get(key, _NONE) + digest)
+            heads[key] = head
+            new_heads[key] = (head, pos)
+
+    # -- assets ------------------------------------------------------------------------------------------------
+
+    def registered(self, entry: Entry) -> _About:
+        pos, time, _, subject, id_, actor, _, _, data, _ = entry
+        if subject in self._known.assets.rows:
+            raise _wrong(entry, "the asset exists already")
+        kind, royalty = _number(data, 0, 8), _number(data, 1, 16)
+        if kind > 1 or subject[0] & 0x80:
+            raise _wrong(entry, "there is no such kind of asset")
+        self._known.assets.add([subject, name_of(id_), id_, kind, actor, actor, royalty, 0, time, pos])
+        self._batch.parties.append((pos, _OWNER, actor))
+        return _NOTHING
+
+    def published(self, entry: Entry) -> _About:
+        pos, time, _, subject, id_, actor, _, _, data, _ = entry
+        self._asset(entry)
+        known = self._known
+        number = known.count.get(subject, 0) + 1
+        if (
+            keccak256(data[32:]) != id_
+            or data[32:64] != subject
+            or _number(data, 0, 32) != number
+            or id_ in known.versions.rows
+        ):
+            raise _wrong(entry, "the version is not what its id says, or not the next one")
+        size, scheme, node = _number(data, 4, 63), _number(data, 5, 16), data[256:288]
+        known.count[subject] = number
+        known.versions.add(
+            [id_, subject, number, data[64:96], data[96:128], size, scheme, data[192:256], node]
+            + [actor, time, None, None, pos]
+        )
+        if node in known.node_assets:
+            known.node_assets[node].add(subject)
+        self._batch.parties.append((pos, _PUBLISHER, actor))
+        return id_, None, None
+
+    def transferred(self, entry: Entry) -> _About:
+        asset = self._asset(entry)
+        before, after, epoch = _account(entry.data, 0), _holder(entry.id), _number(entry.data, 1, 32)
+        if before != asset[at.ASSET_OWNER] or epoch != asset[at.ASSET_EPOCH] + 1:
+            raise _wrong(entry, "not from the owner, or not the next transfer")
+        asset[at.ASSET_OWNER], asset[at.ASSET_EPOCH] = after, epoch
+        self._known.assets.touch(asset)
+        batch, subject = self._batch, entry.subject
+        batch.cleared.add(subject)
+        for key in [key for key in batch.granted if key[0] == subject]:
+            del batch.granted[key]
+        self._parties(entry, _OWNER, before, after)
+        return _NOTHING
+
+    def role_set(self, entry: Entry) -> _About:
+        asset = self._asset(entry)
+        account, role, granted = _holder(entry.id), _number(entry.data, 0, 8), _number(entry.data, 1, 1)
+        if role > 1:
+            raise _wrong(entry, "there is no such role")
+        self._batch.granted[entry.subject, asset[at.ASSET_EPOCH], account, role] = bool(granted)
+        self._batch.parties.append((entry.pos, _GRANTEE, account))
+        return _NOTHING
+
+    def flagged(self, entry: Entry) -> _About:
+        self._asset(entry)
+        version = self._known.versions.rows.get(entry.id)
+        purchase = self._known.purchases.rows.get(entry.data[:32])
+        if version is None or version[at.VERSION_ASSET] != entry.subject:
+            raise _wrong(entry, "there is no such version")
+        if purchase is None or purchase[at.P_VERSION] != entry.id:
+            raise _wrong(entry, "there is no such purchase of this version")
+        if version[at.VERSION_FLAGGED_AT] is None:
+            version[at.VERSION_FLAGGED_AT], version[at.VERSION_FLAGGED_BY] = entry.time, entry.data[:32]
+            self._known.versions.touch(version)
+        parties = self._batch.parties
+        parties.append((entry.pos, _PUBLISHER, version[at.VERSION_PUBLISHER]))
+        parties.append((entry.pos, _BUYER, purchase[at.P_BUYER]))
+        return entry.id, None, None
+
+    # -- offers ------------------------------------------------------------------------------------------------
+
+    def offered(self, entry: Entry) -> _About:
+        pos, time, _, subject, id_, _, _, _, data, _ = entry
+        asset = self._asset(entry)
+        if keccak256(subject + data) != id_ or id_ in self._known.offers.rows:
+            raise _wrong(entry, "the offer is not what its id says, or exists already")
+        seller, currency = _account(data, 0), _account(data, 1)
+        kind, scope = _number(data, 4, 8), _number(data, 5, 8)
+        if kind > 1 or scope > 2:
+            raise _wrong(entry, "there is no such kind or scope")
+        version = None if data[512:544] == _NONE else data[512:544]
+        row: Row = [id_, subject, seller, currency, _amount(data, 2), _amount(data, 3), kind, scope]
+        row += [_number(data, 6, 1), _number(data, 7, 1), _number(data, 8, 32), _number(data, 9, 40)]
+        row += [
+            _number(data, 10, 32),
+            _number(data, 11, 32),
+            _number(data, 12, 32),
+            data[416:448],
+            data[448:480],
+        ]
+        row += [_number(data, 15, 64).to_bytes(8, "big"), version, asset[at.ASSET_EPOCH], time, None, pos]
+        self._known.offers.add(row)
+        self._batch.parties.append((pos, _SELLER, seller))
+        return version, None, None
+
+    def closed(self, entry: Entry) -> _About:
+        offer = self._known.offers.rows.get(entry.id)
+        if offer is None or offer[at.OFFER_ASSET] != entry.subject or offer[at.OFFER_CLOSED_AT] is not None:
+            raise _wrong(entry, "there is no such open offer")
+        offer[at.OFFER_CLOSED_AT] = entry.time
+        self._known.offers.touch(offer)
+        self._batch.parties.append((entry.pos, _SELLER, offer[at.OFFER_SELLER]))
+        return offer[at.OFFER_VERSION], None, None
+
+    # -- purchases ---------------------------------------------------------------------------------------------
+
+    def purchased(self, entry: Entry) -> _About:
+        pos, time, _, subject, id_, actor, _, _, data, _ = entry
+        known, version, offer_id = self._known, data[:32], data[32:64]
+        offer, release = known.offers.rows.get(offer_id), known.versions.rows.get(version)
+        if (
+            offer is None
+            or offer[at.OFFER_ASSET] != subject
+            or release is None
+            or release[at.VERSION_ASSET] != subject
+            or id_ in known.purchases.rows
+        ):
+            raise _wrong(entry, "no such offer or version, or the purchase exists already")
+        price, due, currency = _amount(data, 5), _number(data, 6, 40), offer[at.OFFER_CURRENCY]
+        known.purchases.add(
+            [id_, subject, version, offer_id, actor, actor, data[64:96], data[96:160], price, currency, _PAID]
+            + [time, due, 0, None, None, None, None, None, pos]
+        )
+        parties = self._batch.parties
+        parties.append((pos, _SELLER, offer[at.OFFER_SELLER]))
+        parties.append((pos, _BUYER, actor))
+        if price == _ZERO:
+            return version, None, None
+        parties.append((pos, _PAYER, actor))
+        self._batch.payments.append(
+            (pos, 0, _ESCROW, subject, version, id_, _LEFT + actor, self._market_word, currency, price, time)
+        )
+        return version, price, currency
+
+    def delivered(self, entry: Entry) -> _About:
+        pos, time, _, _, id_, _, tx, _, data, _ = entry
+        purchase = self._purchase(entry, _PAID)
+        until, settles_at = _number(data, 2, 40), _number(data, 3, 40)
+        settled = settles_at == time
+        purchase[at.P_STATE] = _SETTLED if settled else _DELIVERED
+        purchase[at.P_DUE], purchase[at.P_UNTIL] = settles_at, until
+        purchase[at.P_DELIVERED], purchase[at.P_DELIVERED_AT], purchase[at.P_DELIVERED_TX] = (
+            data[:64],
+            time,
+            tx,
+        )
+        if settled:
+            purchase[at.P_SETTLED_AT] = time
+        buyer = purchase[at.P_BUYER]
+        self._batch.holdings.setdefault(id_, []).append([id_, pos, buyer, time, None])
+        self._sides(purchase, pos)
+        self._batch.parties.append((pos, _HOLDER, buyer))
+        return self._earned(entry, purchase) if settled else (purchase[at.P_VERSION], None, None)
+
+    def settled(self, entry: Entry) -> _About:
+        purchase = self._purchase(entry, _DELIVERED)
+        purchase[at.P_STATE], purchase[at.P_SETTLED_AT] = _SETTLED, entry.time
+        self._sides(purchase, entry.pos)
+        self._batch.parties.append((entry.pos, _HOLDER, purchase[at.P_HOLDER]))
+        return self._earned(entry, purchase)
+
+    def refunded(self, entry: Entry) -> _About:
+        purchase = self._purchase(entry, _PAID, _DELIVERED)
+        pos, data = entry.pos, entry.data
+        payer, price, bond = _account(data, 0), _amount(data, 1), _amount(data, 2)
+        if purchase[at.P_STATE] == _DELIVERED:
+            self._end_holding(entry)
+        purchase[at.P_STATE], purchase[at.P_ENDED_AT] = _REFUNDED, entry.time
+        version, parties = purchase[at.P_VERSION], self._batch.parties
+        self._sides(purchase, pos)
+        money: list[tuple[int, bytes, bytes]] = []
+        if price != _ZERO:
+            money.append((_REFUND, purchase[at.P_CURRENCY], price))
+        if bond != _ZERO:
+            money.append((_BOND, _NATIVE, bond))
+        if not money:
+            return version, None, None
+        parties.append((pos, _PAYEE, payer))
+        for part, (kind, currency, amount) in enumerate(money):
+            self._pay(
+                entry, part, kind, version, entry.id, self._market_word, _LEFT + payer, currency, amount
+            )
+        return version, money[0][2], money[0][1]
+
+    def renewed(self, entry: Entry) -> _About:
+        purchase = self._purchase(entry, _SETTLED)
+        price, until = _amount(entry.data, 0), _number(entry.data, 1, 40)
+        if until <= purchase[at.P_UNTIL]:
+            raise _wrong(entry, "a renewal cannot shorten")
+        purchase[at.P_UNTIL] = until
+        self._sides(purchase, entry.pos)
+        parties, version = self._batch.parties, purchase[at.P_VERSION]
+        parties.append((entry.pos, _HOLDER, purchase[at.P_HOLDER]))
+        if price == _ZERO:
+            return version, None, None
+        parties.append((entry.pos, _PAYER, entry.actor))
+        node, currency = self._known.versions.rows[version][at.VERSION_NODE], purchase[at.P_CURRENCY]
+        self._pay(entry, 0, _INCOME, version, entry.id, _LEFT + entry.actor, node, currency, price)
+        return version, price, currency
+
+    def licence_transferred(self, entry: Entry) -> _About:
+        purchase = self._purchase(entry, _SETTLED)
+        before, after = _account(entry.data, 0), _account(entry.data, 1)
+        if before != purchase[at.P_HOLDER]:
+            raise _wrong(entry, "not from its holder")
+        self._end_holding(entry)
+        purchase[at.P_HOLDER] = after
+        self._batch.holdings.setdefault(entry.id, []).append([entry.id, entry.pos, after, entry.time, None])
+        self._sides(purchase, entry.pos)
+        self._parties(entry, _HOLDER, before, after)
+        return purchase[at.P_VERSION], None, None
+
+    def licence_revoked(self, entry: Entry) -> _About:
+        purchase = self._purchase(entry, _SETTLED)
+        self._end_holding(entry)
+        purchase[at.P_STATE], purchase[at.P_ENDED_AT] = _REVOKED, entry.time
+        self._sides(purchase, entry.pos)
+        self._batch.parties.append((entry.pos, _HOLDER, purchase[at.P_HOLDER]))
+        return purchase[at.P_VERSION], None, None
+
+    # -- key requests ------------------------------------------------------------------------------------------
+
+    def key_requested(self, entry: Entry) -> _About:
+        pos, time, _, subject, id_, actor, _, _, data, _ = entry
+        known, licence, version = self._known, data[:32], data[32:64]
+        purchase = known.purchases.rows.get(licence)
+        if purchase is None or purchase[at.P_ASSET] != subject or id_ in known.requests.rows:
+            raise _wrong(entry, "the request exists already, or its licence does not")
+        fee, due = _amount(data, 4), _number(data, 5, 40)
+        known.requests.add(
+            [id_, subject, licence, version, actor, data[64:128], fee, _OPEN, time, due, None, pos]
+        )
+        self._batch.parties.append((pos, _HOLDER, actor))
+        if fee == _ZERO:
+            return version, None, None
+        self._batch.parties.append((pos, _PAYER, actor))
+        self._pay(entry, 0, _FEE, version, licence, _LEFT + actor, self._market_word, _NATIVE, fee)
+        return version, fee, _NATIVE
+
+    def key_delivered(self, entry: Entry) -> _About:
+        return self._answered(entry, _ANSWERED, _ANSWER, entry.actor)
+
+    def key_returned(self, entry: Entry) -> _About:
+        return self._answered(entry, _GIVEN_BACK, _RETURNED, None)
+
+    def _answered(self, entry: Entry, state: int, kind: int, payee: bytes | None) -> _About:
+        request = self._known.requests.rows.get(entry.id)
+        if request is None or request[at.R_ASSET] != entry.subject or request[at.R_STATE] != _OPEN:
+            raise _wrong(entry, "there is no such open request")
+        request[at.R_STATE] = state
+        if state == _ANSWERED:
+            request[at.R_ANSWERED_AT] = entry.time
+        self._known.requests.touch(request)
+        holder, version, fee = request[at.R_HOLDER], request[at.R_VERSION], request[at.R_FEE]
+        to, parties = payee or holder, self._batch.parties
+        parties.append((entry.pos, _HOLDER, holder))
+        if fee == _ZERO:
+            return version, None, None
+        parties.append((entry.pos, _PAYEE, to))
+        self._pay(entry, 0, kind, version, request[at.R_LICENCE], self._market_word, _LEFT + to, _NATIVE, fee)
+        return version, fee, _NATIVE
+
+    # -- nodes -------------------------------------------------------------------------------------------------
+
+    def received(self, entry: Entry) -> _About:
+        source, currency, amount = entry.id, _account(entry.data, 0), _any_amount(entry.data, 1)
+        if amount == _ZERO:
+            return _NOTHING
+        # What the market pays in is the same money as an income, and what a node pays as a claim.
+        if (source == _NONE and entry.actor == self._market) or source[0] & 0x80:
+            return None, amount, currency
+        payer = _LEFT + entry.actor if source == _NONE else source
+        self._batch.parties.append((entry.pos, _PAYER, payer[12:]))
+        self._pay(entry, 0, _DIRECT, None, None, payer, entry.subject, currency, amount)
+        return None, amount, currency
+
+    def claimed(self, entry: Entry) -> _About:
+        index, currency, amount = (
+            _number(entry.data, 0, 256),
+            _account(entry.data, 1),
+            _any_amount(entry.data, 2),
+        )
+        if index >= _MOST_POSITIONS:
+            raise _wrong(entry, "no node has so many positions")
+        if not entry.id[0] & 0x80:
+            self._batch.parties.append((entry.pos, _PAYEE, _holder(entry.id)))
+        self._pay(entry, 0, _CLAIM, None, None, entry.subject, entry.id, currency, amount)
+        return None, amount, currency
+
+    def position_moved(self, entry: Entry) -> _About:
+        index, holder = _number(entry.data, 0, 256), _holder(entry.id)
+        if index >= _MOST_POSITIONS:
+            raise _wrong(entry, "no node has so many positions")
+        self._batch.moves.append((entry.subject, index, entry.pos, holder))
+        self._batch.parties.append((entry.pos, _PAYEE, holder))
+        return _NOTHING
+
+    # -- parts -------------------------------------------------------------------------------------------------
+
+    def _asset(self, entry: Entry) -> Row:
+        asset = self._known.assets.rows.get(entry.subject)
+        if asset is None:
+            raise _wrong(entry, "the asset was never registered")
+        return asset
+
+    def _purchase(self, entry: Entry, *allowed: int) -> Row:
+        purchase = self._known.purchases.rows.get(entry.id)
+        if purchase is None or purchase[at.P_ASSET] != entry.subject or purchase[at.P_STATE] not in allowed:
+            raise _wrong(entry, "there is no such purchase, or it is in another state")
+        self._known.purchases.touch(purchase)
+        return purchase
+
+    def _sides(self, purchase: Row, pos: int) -> None:
+        parties = self._batch.parties
+        parties.append((pos, _SELLER, self._known.offers.rows[purchase[at.P_OFFER]][at.OFFER_SELLER]))
+        parties.append((pos, _BUYER, purchase[at.P_BUYER]))
+
+    def _parties(self, entry: Entry, role: int, *accounts: bytes) -> None:
+        # One account can be both sides.
+        self._batch.parties.extend((entry.pos, role, account) for account in dict.fromkeys(accounts))
+
+    def _earned(self, entry: Entry, purchase: Row) -> _About:
+        version, price, currency = purchase[at.P_VERSION], purchase[at.P_PRICE], purchase[at.P_CURRENCY]
+        if price == _ZERO:
+            return version, None, None
+        node = self._known.versions.rows[version][at.VERSION_NODE]
+        self._pay(entry, 0, _INCOME, version, entry.id, self._market_word, node, currency, price)
+        return version, price, currency
+
+    def _pay(
+        self,
+        entry: Entry,
+        part: int,
+        kind: int,
+        version: bytes | None,
+        licence: bytes | None,
+        payer: bytes,
+        payee: bytes,
+        currency: bytes,
+        amount: bytes,
+    ) -> None:
+        asset: bytes | None = entry.subject
+        if entry.subject[0] & 0x80:
+            named = self._known.node_assets.get(entry.subject, ())
+            asset = next(iter(named)) if len(named) == 1 else None
+        self._batch.payments.append(
+            (entry.pos, part, kind, asset, version, licence, payer, payee, currency, amount, entry.time)
+        )
+
+    def _end_holding(self, entry: Entry) -> None:
+        present = self._batch.holdings.get(entry.id)
+        if present:
+            present[-1][4] = entry.time
+        else:
+            self._batch.ended[entry.id] = entry.time
+
+
+_KIND: Final = {kind.name: index for index, kind in enumerate(KINDS)}
+
+_BY_NAME: Final[dict[str, tuple[Callable[[_Folding, Entry], _About], int]]] = {
+    "AssetRegistered": (_Folding.registered, 2),
+    "VersionPublished": (_Folding.published, 9),
+    "AssetTransferred": (_Folding.transferred, 2),
+    "RoleSet": (_Folding.role_set, 2),
+    "Offered": (_Folding.offered, 17),
+    "OfferClosed": (_Folding.closed, 0),
+    "Purchased": (_Folding.purchased, 7),
+    "Delivered": (_Folding.delivered, 4),
+    "Settled": (_Folding.settled, 0),
+    "Refunded": (_Folding.refunded, 3),
+    "Renewed": (_Folding.renewed, 2),
+    "VersionFlagged": (_Folding.flagged, 2),
+    "LicenceTransferred": (_Folding.licence_transferred, 2),
+    "LicenceRevoked": (_Folding.licence_revoked, 1),
+    "KeyRequested": (_Folding.key_requested, 6),
+    "KeyDelivered": (_Folding.key_delivered, 2),
+    "KeyReturned": (_Folding.key_returned, 0),
+    "Received": (_Folding.received, 2),
+    "Claimed": (_Folding.claimed, 3),
+    "PositionMoved": (_Folding.position_moved, 1),
+}
+"""Who takes an event, and how many words its data has."""
+_HANDLERS: Final = tuple((_BY_NAME[kind.name][0], 32 * _BY_NAME[kind.name][1]) for kind in KINDS)
+
+
+def _wrong(entry: Entry, why: str) -> TrailError:
+    return TrailError(
+        f"{KINDS[entry.kind].name} of 0x{entry.id.hex()} in block {entry.pos >> 20} cannot have happened: {why}; the history is "
+        "incomplete"
+    )
+
+
+def _number(data: bytes, index: int, bits: int) -> int:
+    value = int.from_bytes(data[32 * index : 32 * index + 32], "big")
+    if value >> bits:
+        raise ValueError(f"field {index} is out of range")
+    return value
+
+
+def _account(data: bytes, index: int) -> bytes:
+    return _holder(data[32 * index : 32 * index + 32])
+
+
+def _holder(word: bytes) -> bytes:
+    if word[:12] != _LEFT:
+        raise ValueError("an account is out of range")
+    return word[12:]
+
+
+def _amount(data: bytes, index: int) -> bytes:
+    start = 32 * index
+    if data[start : start + 16] != _ZERO:
+        raise ValueError(f"field {index} is out of range")
+    return data[start + 16 : start + 32]
+
+
+def _any_amount(data: bytes, index: int) -> bytes:
+    return amount_bytes(int.from_bytes(data[32 * index : 32 * index + 32], "big"))

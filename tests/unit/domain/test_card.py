@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steelyard.domain.card import MAX_CARD, MAX_FRONT, Metric, parse, plain_card, split
+from steelyard.errors import ManifestError
+
+FULL = """---
+license: Apache-2.0
+pipeline_tag: image-classification
+library_name: onnx
+tags:
+- Vision
+- mnist
+- vision
+datasets: mnist
+base_model: [alice/base]
+language: no
+model-index:
+- name: digits
+  results:
+  - task: {type: image-classification}
+    dataset: {name: MNIST, type: mnist}
+    metrics:
+    - {type: Accuracy, value: 0.9810}
+    - {name: loss, value: 1e-3}
+---
+# A heading
+
+Text.
+"""
+
+
+def front(text: str) -> bytes:
+    return f"---\n{text}\n---\nbody\n".encode()
+
+
+def test_a_whole_card() -> None:
+    card = parse(FULL.encode())
+    assert (card.title, card.task, card.framework, card.licence) == (
+        "digits",
+        "image-classification",
+        "onnx",
+        "apache-2.0",
+    )
+    assert (card.tags, card.datasets, card.bases) == (("vision", "mnist"), ("mnist",), ("alice/base",))
+    assert card.metrics == (
+        Metric(name="accuracy", value="0.9810", dataset="MNIST"),
+        Metric(name="loss", value="1e-3", dataset="MNIST"),
+    )
+    assert card.text == "# A heading\n\nText.\n"
+
+
+def test_scalars_are_text_as_written() -> None:
+    card = parse(front("license: no\ntags: [1.10, yes, 0x10, 2026-01-01]"))
+    assert card.licence == "no" and card.tags == ("1.10", "yes", "0x10", "2026-01-01")
+
+
+def test_a_card_without_front_matter() -> None:
+    card = parse(b"# The title\n\nText")
+    assert card.title == "The title" and card.text.startswith("# The title") and card.tags == ()
+    assert parse(b"").text == "" and parse(b"---x\n").text == "---x\n"
+
+
+def test_empty_values_are_none() -> None:
+    card = parse(front("license:\ntags: ~\npipeline_tag: null\ntitle: ''"))
+    assert (card.licence, card.tags, card.task, card.title) == (None, (), None, None)
+
+
+def test_other_line_ends_and_marks() -> None:
+    assert parse(b"\xef\xbb\xbf---\r\nlicense: mit\r\n---\r\nx").licence == "mit"
+    assert parse(front("license: mit").replace(b"\n---\nbody", b"\n...\nbody")).licence == "mit"
+
+
+def test_fallbacks() -> None:
+    assert parse(front("pretty_name: Corpus\ntask_categories: [text-generation, x]")).title == "Corpus"
+    assert parse(front("task_categories: [text-generation, x]")).task == "text-generation"
+
+
+def test_control_characters_and_length() -> None:
+    card = parse(front('title: "a\\e[31m\\u202eb\\0\\uD800c"'))
+    assert card.title == "a[31mbc"
+    assert len(parse(front("title: " + "x" * 5000)).title or "") == 200
+    assert "\0" not in parse(b"a\0b").text and "\0" not in plain_card(b"a\0b").text
+
+
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b,*b,*b,*b,*b,*b,*b]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BOMB,
+        "a: &x 1",
+        "a: *x",
+        "<<: *x",
+        "a: !!python/object/apply:os.system [x]",
+        "a: !!binary aGk=",
+        "a: !local x",
+        "%TAG ! tag:x,2000:\na: 1",
+        "[" * 5000,
+        "[" * 20 + "]" * 20,
+        "{a: " * 20 + "1" + "}" * 20,
+        "- a\n- b",
+        "just text",
+        "a: 1\na: 2",
+        "x: {b: 1, b: 2}",
+        "? [a]\n: 1",
+        "? {a: 1}\n: 1",
+        "a: [",
+        'a: "\\x',
+        "a: \x01",
+        "a: \x00\n\tb",
+        "title: [a]",
+        "title: {a: b}",
+        "tags: {a: b}",
+        "tags: [[a]]",
+        "tags: [{a: b}]",
+        "license: {a: b}",
+        "model-index: x",
+        "model-index: [x]",
+        "model-index: [{results: [{metrics: [x]}]}]",
+        "model-index: [{results: [{metrics: [{type: a, value: [1]}]}]}]",
+        "tags: [" + ",".join(f"t{i}" for i in range(101)) + "]",
+        "a: [" + ",".join("x" for _ in range(10_001)) + "]",
+        "a: " + "x" * MAX_FRONT,
+        "a: 1\n--- \nb: 2".replace("--- ", "--- b"),
+    ],
+)
+def test_hostile_front_matter_is_refused(text: str) -> None:
+    with pytest.raises(ManifestError):
+        parse(front(text))
+
+
+def test_a_front_matter_that_does_not_end() -> None:
+    with pytest.raises(ManifestError):
+        parse(b"---\nlicense: mit\n")
+    with pytest.raises(ManifestError):
+        split("---\n" + "a\n" * 10)
+
+
+def test_a_card_that_is_too_large() -> None:
+    assert len(parse(b"x" * MAX_CARD).text) == MAX_CARD
+    with pytest.raises(ManifestError):
+        parse(b"x" * (MAX_CARD + 1))
+
+
+@given(st.binary(max_size=400))
+def test_nothing_but_a_card_or_a_refusal(data: bytes) -> None:
+    for card in (data, b"---\n" + data + b"\n---\nx"):
+        try:
+            parse(card)
+        except ManifestError:
+            pass
+
+
+@given(st.text(alphabet="-:[]{}&*!|>'\"%@`#?,\n a1\t\\x", max_size=200))
+def test_nothing_but_a_card_or_a_refusal_of_marks(text: str) -> None:
+    try:
+        parse(front(text))
+    except ManifestError:
+        pass
