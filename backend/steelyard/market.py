@@ -400,8 +400,7 @@ class Market(SellerMethods, BookMethods):
         The index is kept by ``steelyard index`` or ``steelyard serve``; nothing here writes it.
 
         Raises:
-            DatabaseError: there is no index yet, or it cannot be read.
-            WrongChainError: it is the index of another market.
+            DatabaseError: there is no index yet, it cannot be read, or it is of another market.
         """
         if self._audit is None:
             from steelyard.service.opening import open_audit

@@ -1,4 +1,4 @@
-"""``steelyard audit``: the trail of an asset, shown, exported, and verified without trusting anybody."""
+"""``steelyard audit``: the trail of an asset, shown, exported, and verified without trusting anybody; and questions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from steelyard.cli import questions
 from steelyard.cli.context import Session
 from steelyard.cli.options import Group, with_session
 from steelyard.cli.output import pairs, short, table
@@ -15,23 +16,31 @@ from steelyard.cli.units import count, format_time
 from steelyard.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from steelyard.audit.build import Build
     from steelyard.config import Config
     from steelyard.domain.types import Address
+    from steelyard.query.audit import ListQuery
 
 _SUFFIX = {"bundle": ".bundle.json", "csv": ".csv", "jsonl": ".jsonl", "prov": ".prov.json"}
 _MAX_BUNDLE = 1 << 30
+_LISTS = ("events", "payments", "purchases", "offers", "versions", "holders", "obligations", "assets")
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.group("audit", cls=Group)
 def audit_command() -> None:
-    """Show, export and verify a trail.
+    """Show, export and verify a trail, or ask the index.
 
     A trail is the complete history of an asset and its revenue, checked against the heads that the contracts
-    keep.
+    keep. Questions across assets are answered by the index, which `steelyard index` keeps; each answer says up
+    to which block it is complete.
     """
+
+
+for _command in questions.COMMANDS:
+    audit_command.add_command(_command)
 
 
 @audit_command.command("trail")
@@ -49,55 +58,97 @@ def trail(session: Session, ref: str) -> None:
 
 
 @audit_command.command("export")
-@click.argument("ref")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(list(_SUFFIX)),
-    default="bundle",
-    show_default=True,
-    help="Only a bundle can be verified.",
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File to write; else by the asset's name.",
-)
+@click.argument("ref", required=False)
+@click.option("--format", "form", type=click.Choice(list(_SUFFIX)), help="Else bundle, and of a list jsonl.")
+@click.option("--list", "what", type=click.Choice(_LISTS), help="This list of the index, not the history.")
+@click.option("--proofs", is_flag=True, help="Write the bundle too, for `audit verify`.")
+@click.option("-o", "--output", type=_FILE, help="File to write; else by the asset's name.")
 @with_session
-def export(session: Session, ref: str, form: str, output: Path | None) -> None:
+def export(
+    session: Session, ref: str | None, form: str | None, what: str | None, proofs: bool, output: Path | None
+) -> None:
     """Write the verified history of an asset to a file.
 
-    The last line on stdout is the path.
+    Or, with --list, a whole list of the index: of one asset, or without REF of all. The first record says up to
+    which block it is complete. With --proofs the bundle is written beside it, as FILE.bundle.json. The last line
+    on stdout is the path.
     """
+    if what is not None:
+        _export_list(session, ref, form or "jsonl", what, proofs, output)
+        return
+    if ref is None:
+        raise InputError("a history is of one asset: give REF, or a --list")
+    form = form or "bundle"
     target = output or Path(ref.partition("@")[0].rpartition("/")[2] + _SUFFIX[form])
-    path = session.reader.export(ref, target, format=form)  # type: ignore[arg-type]  # click checked the choice
+    path = session.reader.export(ref, target, format=form, proofs=proofs)  # type: ignore[arg-type]  # click checked
     session.out.result({"ref": ref, "format": form, "path": path}, [str(path)])
 
 
+def _export_list(
+    session: Session, ref: str | None, form: str, what: str, proofs: bool, output: Path | None
+) -> None:
+    from steelyard.query import model
+    from steelyard.query.export import FORMATS, export_list
+    from steelyard.service.trail import write_text
+
+    if proofs or form not in FORMATS:
+        raise InputError("a list is written as jsonl or csv, and without proofs: these are of a history")
+    asset = None if ref is None else session.reader.context.asset_id(ref)
+    makers: dict[str, Callable[[], ListQuery]] = {
+        "events": lambda: model.EventQuery(asset=asset, newest_first=False),
+        "payments": lambda: model.PaymentQuery(asset=asset, newest_first=False),
+        "purchases": lambda: model.PurchaseQuery(asset=asset),
+        "offers": lambda: model.OfferQuery(asset=asset),
+        "obligations": lambda: model.ObligationQuery(asset=asset),
+        "assets": lambda: model.AssetQuery(),
+    }
+    if asset is not None:
+        of = asset
+        makers["holders"] = lambda: model.HolderQuery(asset=of)
+        makers["versions"] = lambda: model.VersionQuery(asset=of)
+        del makers["assets"]
+    if what not in makers:
+        raise InputError(
+            f"the list of {what} is of {'all assets: leave REF out' if ref else 'one asset: give REF'}"
+        )
+    query = makers[what]()
+    name = what if ref is None else f"{ref.partition('@')[0].rpartition('/')[2]}.{what}"
+    path = output or Path(f"{name}.{form}")
+    write_text(path, export_list(session.reader.audit, query, format=form))
+    session.out.result({"list": what, "ref": ref, "format": form, "path": path}, [str(path)])
+
+
 @audit_command.command("verify")
-@click.argument("bundle", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--bundle", type=_FILE, help="Of an export; else FILE.bundle.json.")
 @click.option("--directory", metavar="ADDRESS", help="The market's Directory; else the deployment record's.")
 @click.option(
     "--block-hash", metavar="HASH", help="Of the block it is complete to; else the endpoint is asked."
 )
 @click.option("--trail", "show", is_flag=True, help="Print the entries too.")
 @with_session
-def verify(session: Session, bundle: Path, directory: str | None, block_hash: str | None, show: bool) -> None:
-    """Verify a bundle, on a machine without network.
+def verify(
+    session: Session,
+    file: Path,
+    bundle: Path | None,
+    directory: str | None,
+    block_hash: str | None,
+    show: bool,
+) -> None:
+    """Verify a bundle or an export, on a machine without network.
 
     You bring chain id, Directory and block hash, from somewhere that you trust: by --chain-id, --directory
-    and --block-hash, or by your own deployment record and endpoint. Exit code 5 if an entry is missing,
-    added, altered or re-ordered.
+    and --block-hash, or by your own deployment record and endpoint. An export is compared, record by record, with
+    the bundle that --proofs wrote beside it. Exit code 5 if an entry or record is missing, added, altered or
+    re-ordered; the first one is named.
     """
+    from steelyard.audit.compare import compare
     from steelyard.audit.history import history
     from steelyard.audit.verify import Anchors
     from steelyard.audit.verify import verify as verify_bundle
 
     config = session.config
-    if bundle.stat().st_size > _MAX_BUNDLE:
-        raise InputError(f"{bundle} is too large for a bundle")
-    data = bundle.read_bytes()
+    exported, data = _read_pair(file, bundle)
     chain_id, address = _market(config, directory)
     anchors = Anchors(
         chain_id=chain_id,
@@ -106,6 +157,7 @@ def verify(session: Session, bundle: Path, directory: str | None, block_hash: st
         builds=shipped_builds(),
     )
     verified = verify_bundle(data, anchors=anchors)
+    records = None if exported is None else compare(exported, verified)
     events = history(verified)
     lines = pairs(
         [
@@ -113,6 +165,7 @@ def verify(session: Session, bundle: Path, directory: str | None, block_hash: st
             ("asset", f"eip155:{verified.chain_id}, 0x{verified.asset.hex()}"),
             ("entries", f"{len(events)}, in {count(len(verified.contracts), 'contract')}"),
             ("time", format_time(verified.block.timestamp)),
+            ("export", "" if records is None else f"{count(records, 'record')}, all as in the bundle"),
         ]
     )
     if show:
@@ -126,8 +179,38 @@ def verify(session: Session, bundle: Path, directory: str | None, block_hash: st
         "block": verified.block.number,
         "block_hash": verified.block.hash,
         "entries": events if show else len(events),
+        "records": records,
     }
     session.out.result(document, lines)
+
+
+def _read_pair(file: Path, bundle: Path | None) -> tuple[bytes | None, bytes]:
+    """Return the export, if the file is one, and the bundle.
+
+    Raises:
+        InputError: too large, or the bundle of an export is not there.
+    """
+    from steelyard.audit.compare import BUNDLE_SUFFIX, format_of
+
+    data = _read(file)
+    if format_of(data) is None:
+        if b'"format":"steelyard/list/' in data[:200] or data.startswith(b"record,"):
+            raise InputError(
+                f"{file} is a list of an index: it has no proofs; export the history with --proofs"
+            )
+        return None, data
+    beside = bundle or file.with_name(file.name + BUNDLE_SUFFIX)
+    if not beside.exists():
+        raise InputError(
+            f"{file} is an export, and {beside} is not there: name its --bundle, or export with --proofs"
+        )
+    return data, _read(beside)
+
+
+def _read(path: Path) -> bytes:
+    if path.stat().st_size > _MAX_BUNDLE:
+        raise InputError(f"{path} is too large for a bundle")
+    return path.read_bytes()
 
 
 def shipped_builds() -> Mapping[str, Build]:
@@ -164,14 +247,15 @@ def _hash(text: str) -> bytes:
 
 
 def _ask_hash(config: Config, chain_id: int, data: bytes) -> bytes:
-    from steelyard.audit import bundle, header
+    from steelyard.audit.bundle import parse as parse_bundle
     from steelyard.chain.rpc import Rpc
+    from steelyard.domain.header import parse as parse_header
 
     if config.rpc is None:
         raise InputError(
             "give --block-hash, of the block that the bundle is complete to, or an endpoint to ask: --rpc"
         )
-    number = header.parse(bundle.parse(data).header).number
+    number = parse_header(parse_bundle(data).header).number
     with Rpc(config.rpc, chain_id=chain_id, timeout=config.timeout) as rpc:
         try:
             return rpc.get_block(number).hash

@@ -1,4 +1,4 @@
-"""Reading the market: ``list``, ``search``, ``info`` and ``verify``. None of these needs an account."""
+"""Reading the market: ``list``, ``info`` and ``verify``. None of these needs an account."""
 
 from __future__ import annotations
 
@@ -26,17 +26,7 @@ _KIND = click.Choice(["model", "dataset"])
 @with_session
 def list_command(session: Session, kind: str | None, limit: int | None) -> None:
     """List models and datasets."""
-    _list(session, "", kind, limit)
-
-
-@click.command("search", cls=Command)
-@click.argument("query")
-@click.option("--kind", type=_KIND, help="Only models, or only datasets.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many, the newest.")
-@with_session
-def search_command(session: Session, query: str, kind: str | None, limit: int | None) -> None:
-    """List those that match a word."""
-    _list(session, query, kind, limit)
+    _list(session, kind, limit)
 
 
 @click.command("info", cls=Command)
@@ -77,8 +67,8 @@ def verify_command(session: Session, ref: str) -> None:
     session.out.result(found, lines)
 
 
-def _list(session: Session, query: str, kind: str | None, limit: int | None) -> None:
-    found = session.reader.list(query=query, kind=kind)  # type: ignore[arg-type]  # click checked the choice
+def _list(session: Session, kind: str | None, limit: int | None) -> None:
+    found = session.reader.list(kind=kind)  # type: ignore[arg-type]  # click checked the choice
     if limit is not None:
         found = found[-limit:]
     rows = [
@@ -93,7 +83,7 @@ def _list(session: Session, query: str, kind: str | None, limit: int | None) -> 
     ]
     session.out.result(found, table(("REF", "KIND", "VERSIONS", "SALES", "PRICE"), rows))
     if not found:
-        session.out.say("Nothing found." if query else "Nothing is published here yet.")
+        session.out.say("Nothing is published here yet.")
 
 
 def _from(session: Session, offers: Sequence[OfferInfo]) -> str:

@@ -27,7 +27,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     },
     "Look": {
         "list": ("look", "List models and datasets."),
-        "search": ("look", "List those that match a word."),
+        "search": ("search", "Find models and datasets by their cards."),
         "info": ("look", "Show an asset, its versions and offers."),
         "verify": ("look", "Check a version's public folder."),
     },
@@ -46,7 +46,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "offer": ("offer", "Make, close and list offers."),
         "sales": ("sell", "List purchases and key requests."),
         "deliver": ("sell", "Deliver keys that are paid for."),
-        "serve": ("sell", "Deliver keys, day and night."),
+        "serve": ("serve", "Deliver keys, keep the index, serve HTTP."),
         "settle": ("rights", "Turn a price into revenue."),
         "bond": ("money", "Fund or take a seller's bond."),
         "role": ("rights", "Lend or take back a role."),
@@ -60,7 +60,8 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "withdraw": ("money", "Take money out of the books."),
     },
     "Audit": {
-        "audit": ("audit", "Show, export and verify a trail."),
+        "audit": ("audit", "Show, export and verify a trail, or ask the index."),
+        "index": ("index", "Keep the index up to date."),
     },
 }
 """Sections of the help: for each command its module and what it does, so that help imports none of them."""

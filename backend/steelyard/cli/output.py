@@ -54,6 +54,14 @@ class Output:
         for line in lines:
             print(clean(line), file=self._out, flush=True)
 
+    def document(self, value: object) -> None:
+        """Write a value as the one JSON document, whether or not ``--json`` was given."""
+        print(json.dumps(plain(value), ensure_ascii=False), file=self._out, flush=True)
+
+    def write(self, text: str) -> None:
+        """Write lines for another program, as they are. The caller sees to it that they are ASCII."""
+        self._out.write(text)
+
     def say(self, text: str, *, style: str = "") -> None:
         """Talk on stderr, unless quiet."""
         if not self.quiet:

@@ -1,8 +1,7 @@
-"""Selling: ``publish``, ``sales``, ``deliver`` and ``serve``."""
+"""Selling: ``publish``, ``sales`` and ``deliver``."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from steelyard.domain.types import Address
     from steelyard.market import Market
     from steelyard.service.results import Offered, Published
-    from steelyard.service.serving import Event
 
 
 def parse_position(text: str) -> tuple[str, int]:
@@ -62,6 +60,7 @@ def parse_position(text: str) -> tuple[str, int]:
 @click.option(
     "--royalty", type=click.IntRange(0, 1000), default=0, help="Basis points of a resale (ERC-2981)."
 )
+@click.option("--via", metavar="URL", help="Upload what was sealed to this service first.")
 @sends
 @with_session
 def publish_command(
@@ -75,6 +74,7 @@ def publish_command(
     card: Path | None,
     positions: tuple[tuple[str, int], ...],
     royalty: int,
+    via: str | None,
     dry_run: bool,
     yes: bool,
 ) -> None:
@@ -100,10 +100,13 @@ def publish_command(
                 card=card,
                 positions=shares,
                 royalty=royalty,
+                via=via,
                 progress=progress,
             )
         else:
-            done = market.new_version(existing, folder, card=card, positions=shares, progress=progress)
+            done = market.new_version(
+                existing, folder, card=card, positions=shares, via=via, progress=progress
+            )
     offered = None
     if amount is not None and not dry_run:
         offered = _offer(session, done, amount, window)
@@ -164,57 +167,6 @@ def deliver_command(session: Session, sale: str | None, everything: bool, dry_ru
     session.out.result(done, table(("ID", "WHAT", "COST"), rows))
     if not done:
         session.out.say("Nothing can be delivered now; `steelyard sales --open` says why.")
-
-
-@click.command("serve", cls=Command)
-@click.option(
-    "--ref", "refs", multiple=True, metavar="REF", help="Only this asset; repeatable. Else all of yours."
-)
-@click.option(
-    "--interval",
-    type=Parsed("duration", parse_duration),
-    default="2s",
-    show_default=True,
-    help="Between two looks.",
-)
-@click.option(
-    "--seed-file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Seed of the seller, if another account pays.",
-)
-@click.option("--no-settle", is_flag=True, help="Only deliver; settle nothing.")
-@with_session
-def serve_command(
-    session: Session, refs: tuple[str, ...], interval: int, seed_file: Path | None, no_settle: bool
-) -> None:
-    """Deliver keys, day and night.
-
-    Waits until a payment is deep enough, and never reveals a key close to its deadline. It may be killed at
-    any time, and goes on where it was. What it does is told on stderr, with --json as JSON lines. Ends on
-    SIGINT or SIGTERM, with exit code 0.
-
-    The seed of `account export --seed` opens what the seller sells, and cannot spend: a key service needs no
-    other secret of his.
-    """
-    from steelyard.cli.accounts import read_key
-    from steelyard.service import serve
-
-    if seed_file is not None:
-        session.seed = read_key(seed_file)
-    market = session.market
-
-    def tell(event: Event) -> None:
-        if session.as_json:
-            session.out.say(event.line(at=time.time()))
-            return
-        about = f"  0x{event.id.hex()[:12]}" if event.id else ""
-        session.out.say(f"{time.strftime('%H:%M:%S')}  {event.kind:10}{about}  {event.why}".rstrip())
-
-    done = serve.run(market, refs=refs, interval=float(max(interval, 1)), settle=not no_settle, on_event=tell)
-    session.out.result(
-        done, [f"{done.delivered} delivered, {done.answered} key requests answered, {done.settled} settled"]
-    )
 
 
 def _existing(session: Session, name: str) -> str | None:

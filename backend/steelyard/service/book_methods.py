@@ -75,12 +75,25 @@ class BookMethods:
         return trail(self._context, ref)
 
     def export(
-        self, ref: str, path: str | Path, *, format: Literal["bundle", "csv", "jsonl", "prov"] = "bundle"
+        self,
+        ref: str,
+        path: str | Path,
+        *,
+        format: Literal["bundle", "csv", "jsonl", "prov"] = "bundle",
+        proofs: bool = False,
     ) -> Path:
-        """Write the verified history of an asset to a file; only a bundle can be verified again."""
+        """Write the verified history of an asset to a file.
+
+        Args:
+            ref: the asset.
+            path: the file.
+            format: what to write.
+            proofs: write the bundle beside another format, as ``<path>.bundle.json``; only with it can the file
+                be verified (``steelyard audit verify``).
+        """
         from steelyard.service.trail import export
 
-        return export(self._context, ref, Path(path), format=format)
+        return export(self._context, ref, Path(path), format=format, proofs=proofs)
 
     def verify_bundle(self, path: str | Path, *, block_hash: bytes | None = None) -> AssetState:
         """Verify a bundle against this market's chain id and Directory, offline if ``block_hash`` is given.

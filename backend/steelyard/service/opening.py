@@ -87,21 +87,21 @@ def open_audit(where: str | Path | None, deployment: Deployment) -> Audit:
     """Open the index of a market for questions.
 
     Raises:
-        DatabaseError: there is none yet, or it cannot be read.
-        WrongChainError: it is the index of another market.
+        DatabaseError: there is none yet, it cannot be read, or it is of another market.
     """
     from steelyard.indexer.database import open_database
+    from steelyard.indexer.market import require
     from steelyard.query.audit import Audit
 
     if where is None:
         raise DatabaseError("this market was opened without a folder and without an index: name a database")
-    audit = Audit(open_database(where, readonly=True))
+    database = open_database(where, readonly=True)
     try:
-        audit.require(chain_id=deployment.chain_id, directory=deployment.directory)
+        require(database, deployment)
     except BaseException:
-        audit.close()
+        database.close()
         raise
-    return audit
+    return Audit(database)
 
 
 def ask_chain_id(config: Config) -> int:

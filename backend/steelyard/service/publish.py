@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from steelyard.chain.calls import Call, KeyProof
@@ -28,6 +28,8 @@ from steelyard.service.results import Published
 from steelyard.service.sealing import SealedVersion, seal_folder
 
 Positions = Sequence[tuple[Address | str, int]]
+Upload = Callable[[Context, SealedVersion], None]
+"""Brings a sealed folder to where buyers find it, before the version is on the chain."""
 
 MAX_ROYALTY = 1000
 """Basis points."""
@@ -44,6 +46,7 @@ def publish(
     positions: Positions | None,
     royalty: int,
     progress: Progress | None,
+    via: Upload | None = None,
 ) -> Published:
     """Register an asset with its first version; see :meth:`steelyard.Market.publish`."""
     word = name_word(name)
@@ -65,6 +68,7 @@ def publish(
         raise RefusedError(
             f"this account has an asset {name_of(word)!r} already: publish a new version of it, or take another name"
         )
+    _upload(context, sealed, via)
     call = context.calls.register(word, kind, royalty, sealed.version, _proof(context, sealed))
     return _send(context, sealed, call, f"0x{creator.hex()}/{name_of(word)}", number=1)
 
@@ -77,6 +81,7 @@ def new_version(
     card: str | Path | None,
     positions: Positions | None,
     progress: Progress | None,
+    via: Upload | None = None,
 ) -> Published:
     """Publish a version of an asset; see :meth:`steelyard.Market.new_version`."""
     asset = find_asset(context, text)
@@ -91,8 +96,14 @@ def new_version(
     done = _done(context, sealed)
     if done is not None:
         return done
+    _upload(context, sealed, via)
     call = context.calls.publish(sealed.version, _proof(context, sealed))
     return _send(context, sealed, call, asset_name(context, asset), number=len(asset.versions) + 1)
+
+
+def _upload(context: Context, sealed: SealedVersion, via: Upload | None) -> None:
+    if via is not None and not context.dry:
+        via(context, sealed)
 
 
 def _node(context: Context, asset: AssetId, positions: Positions | None) -> Node:

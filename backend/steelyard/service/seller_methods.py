@@ -14,6 +14,7 @@ from steelyard.errors import InputError
 
 if TYPE_CHECKING:
     from steelyard.service.context import Context
+    from steelyard.service.publish import Upload
     from steelyard.service.results import (
         Delivery,
         KeyHandover,
@@ -47,6 +48,7 @@ class SellerMethods:
         card: str | Path | None = None,
         positions: Sequence[tuple[Address | str, int]] | None = None,
         royalty: int = 0,
+        via: str | None = None,
         progress: Progress | None = None,
     ) -> Published:
         """Seal a folder, store it, and register it as the first version of a new asset.
@@ -63,6 +65,8 @@ class SellerMethods:
             positions: who earns: (account or node, basis points) that sum to 10,000. By default the account
                 alone.
             royalty: basis points of a resale of the asset, at most 1,000 (ERC-2981).
+            via: URL of a service that the sealed folder is uploaded to first (docs/api.md, "Uploads"); plaintext and
+                key stay here, and the transaction is sent from here.
             progress: told how far it is.
 
         Raises:
@@ -80,6 +84,7 @@ class SellerMethods:
             positions=positions,
             royalty=royalty,
             progress=progress,
+            via=_uploader(via, progress),
         )
 
     def new_version(
@@ -89,13 +94,20 @@ class SellerMethods:
         *,
         card: str | Path | None = None,
         positions: Sequence[tuple[Address | str, int]] | None = None,
+        via: str | None = None,
         progress: Progress | None = None,
     ) -> Published:
         """Publish a version of an asset that the account owns or maintains; see :meth:`publish`."""
         from steelyard.service.publish import new_version
 
         return new_version(
-            self._context, ref, Path(folder), card=card, positions=positions, progress=progress
+            self._context,
+            ref,
+            Path(folder),
+            card=card,
+            positions=positions,
+            progress=progress,
+            via=_uploader(via, progress),
         )
 
     def offer(
@@ -270,6 +282,14 @@ class SellerMethods:
         from steelyard.service.rights import set_role
 
         return set_role(self._context, ref, account, role, granted=granted)
+
+
+def _uploader(url: str | None, progress: Progress | None) -> Upload | None:
+    if url is None:
+        return None
+    from steelyard.service.remote import uploader
+
+    return uploader(url, progress=progress)
 
 
 def as_kind(kind: Kind | AssetKind) -> AssetKind:

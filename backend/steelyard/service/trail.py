@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -13,12 +13,13 @@ from typing import Final
 from steelyard.audit.build import Build, load
 from steelyard.audit.bundle import parse as parse_bundle
 from steelyard.audit.collect import collect
+from steelyard.audit.compare import BUNDLE_SUFFIX
 from steelyard.audit.entry import Entry
 from steelyard.audit.export import export as export_history
-from steelyard.audit.header import parse as parse_header
 from steelyard.audit.verify import Anchors, Verified, verify
 from steelyard.chain.artifacts import CONTRACTS
 from steelyard.domain.events import TrailEvent, decode_event
+from steelyard.domain.header import parse as parse_header
 from steelyard.domain.records import AssetState
 from steelyard.domain.state import fold
 from steelyard.errors import InputError, RefusedError
@@ -36,11 +37,22 @@ def trail(context: Context, text: str) -> tuple[TrailEvent, ...]:
     return tuple(_event(entry) for entry in verified.entries)
 
 
-def export(context: Context, text: str, path: Path, *, format: str) -> Path:
+def export(context: Context, text: str, path: Path, *, format: str, proofs: bool = False) -> Path:
     """Write the verified history of an asset; see :meth:`steelyard.Market.export`."""
     data, verified = _collect(context, text)
-    _write(path, data if format == "bundle" else export_history(verified, format=format).encode())
+    if proofs and format != "bundle":
+        _write(path.with_name(path.name + BUNDLE_SUFFIX), [data])
+    _write(path, [data if format == "bundle" else export_history(verified, format=format).encode()])
     return path
+
+
+def write_text(path: Path, pieces: Iterable[str]) -> None:
+    """Write a file out of pieces, whole or not at all, in constant memory.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    _write(path, (piece.encode() for piece in pieces))
 
 
 def verify_bundle(context: Context, path: Path, *, block_hash: bytes | None) -> AssetState:
@@ -104,15 +116,21 @@ def _event(entry: Entry) -> TrailEvent:
     )
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, pieces: Iterable[bytes]) -> None:
     """Write a file, whole or not at all."""
+    name = ""
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}-")
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            for piece in pieces:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o644)
         os.replace(name, path)
+        name = ""
     except OSError as exc:
         raise InputError(f"cannot write {path}: {exc.strerror}") from exc
+    finally:
+        if name:
+            os.unlink(name)

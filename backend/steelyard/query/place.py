@@ -1,0 +1,64 @@
+"""How far the index is, and ranges of time and blocks as ranges of places."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from steelyard.errors import NotFoundError
+from steelyard.indexer.database import Reader
+from steelyard.indexer.schema import SHIFT
+from steelyard.query.answers import At
+
+END: Final = 1 << 53
+"""Above every place."""
+
+_NEWEST: Final = "SELECT number, hash, time FROM blocks ORDER BY number DESC LIMIT 1"
+_PROVED: Final = "SELECT number FROM blocks WHERE proved = 1 ORDER BY number DESC LIMIT 1"
+_FIRST: Final = "SELECT number FROM blocks WHERE time >= ? ORDER BY time, number LIMIT 1"
+_LAST: Final = "SELECT number FROM blocks WHERE time <= ? ORDER BY time DESC, number DESC LIMIT 1"
+
+
+def read_at(reader: Reader) -> At:
+    """Return how far the index is complete and proved; ``proved`` is -1 before anything was.
+
+    Raises:
+        NotFoundError: it holds no block yet.
+    """
+    newest = reader.row(_NEWEST)
+    if newest is None:
+        raise NotFoundError("the index is empty: run `steelyard index`")
+    proved = reader.row(_PROVED)
+    return At(block=newest[0], hash=newest[1], time=newest[2], proved=-1 if proved is None else proved[0])
+
+
+def first_place(reader: Reader, since: int) -> int:
+    """Return the first place that is not before a time. Every block with an entry has a row, and time never goes back."""
+    found = reader.row(_FIRST, (since,))
+    return END if found is None else int(found[0]) << SHIFT
+
+
+def end_place(reader: Reader, until: int) -> int:
+    """Return the place after the last one that is not after a time."""
+    found = reader.row(_LAST, (until,))
+    return 0 if found is None else (int(found[0]) + 1) << SHIFT
+
+
+def span(
+    reader: Reader,
+    *,
+    since: int | None = None,
+    until: int | None = None,
+    first_block: int | None = None,
+    last_block: int | None = None,
+) -> tuple[int, int]:
+    """Return the places of a range of times and blocks: from the first one to before the second."""
+    low, high = 0, END
+    if since is not None:
+        low = first_place(reader, since)
+    if until is not None:
+        high = end_place(reader, until)
+    if first_block is not None:
+        low = max(low, first_block << SHIFT)
+    if last_block is not None:
+        high = min(high, (last_block + 1) << SHIFT)
+    return low, high

@@ -1,0 +1,97 @@
+"""Rows of versions, offers and purchases as answers. The columns stand in the order in which the functions take them."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+from steelyard.domain.types import OfferKind, Scope, State
+from steelyard.indexer.database import Reader
+from steelyard.indexer.schema import SHIFT, amount_of
+from steelyard.query.answers import Offer, Purchase, Version
+from steelyard.storage.cid import Codec, encode_cid
+
+Row: TypeAlias = tuple[Any, ...]
+
+VERSION: Final = "v.id, v.number, v.folder, v.root, v.size, v.node, v.publisher, v.published_at, v.flagged_at, v.pos, v.asset"
+OFFER: Final = (
+    "o.id, o.asset, o.seller, o.currency, o.price, o.bond, o.kind, o.scope, o.transferable, o.revocable, o.period,"
+    ' o.renew_until, o.supply, o.deliver_within, o."window", o.allow_list, o.text, o.salt, o.version, o.opened_at,'
+    " o.closed_at, o.epoch, a.epoch, o.pos,"
+    " (SELECT COUNT(*) FROM purchases s WHERE s.offer = o.id AND s.state IN (1, 2, 3, 5))"
+)
+"""Of ``offers o JOIN assets a ON a.id = o.asset``. A place is taken until a refund gives it back."""
+PURCHASE: Final = (
+    "p.id, p.asset, p.version, p.offer, o.seller, p.buyer, p.holder, p.price, p.currency, p.state, p.paid_at, p.due,"
+    " p.until, p.delivered_at, p.settled_at, p.ended_at, p.pos"
+)
+"""Of ``purchases p JOIN offers o ON o.id = p.offer``."""
+
+_REQUESTS: Final = "SELECT r.id FROM requests r WHERE r.licence = ? ORDER BY r.pos"
+
+
+def to_version(row: Row) -> Version:
+    """Return a version from :data:`VERSION`."""
+    return Version(
+        version=row[0],
+        asset=row[10],
+        number=row[1],
+        cid=encode_cid(row[2], codec=Codec.DAG_PB),
+        content_root=row[3],
+        size=row[4],
+        node=row[5],
+        publisher=row[6],
+        published_at=row[7],
+        flagged_at=row[8],
+        block=row[9] >> SHIFT,
+    )
+
+
+def to_offer(row: Row) -> Offer:
+    """Return an offer from :data:`OFFER`."""
+    return Offer(
+        offer=row[0],
+        asset=row[1],
+        seller=row[2],
+        currency=row[3],
+        price=amount_of(row[4]),
+        bond=amount_of(row[5]),
+        kind=OfferKind(row[6]).name.lower(),
+        scope=Scope(row[7]).name.lower(),
+        transferable=bool(row[8]),
+        revocable=bool(row[9]),
+        period=row[10],
+        renew_until=row[11],
+        supply=row[12],
+        deliver_within=row[13],
+        window=row[14],
+        allow_list=row[15],
+        text=row[16],
+        salt=int.from_bytes(row[17], "big"),
+        version=row[18],
+        opened_at=row[19],
+        open=row[20] is None and row[21] == row[22],
+        sold=row[24],
+    )
+
+
+def to_purchase(reader: Reader, row: Row) -> Purchase:
+    """Return a purchase from :data:`PURCHASE`, with the ids of its key requests."""
+    return Purchase(
+        purchase=row[0],
+        asset=row[1],
+        version=row[2],
+        offer=row[3],
+        seller=row[4],
+        buyer=row[5],
+        holder=row[6],
+        price=amount_of(row[7]),
+        currency=row[8],
+        state=State(row[9]),
+        paid_at=row[10],
+        due=row[11],
+        until=row[12],
+        delivered_at=row[13],
+        settled_at=row[14],
+        ended_at=row[15],
+        requests=tuple(found[0] for found in reader.rows(_REQUESTS, (row[0],))),
+    )
