@@ -236,7 +236,8 @@ def try_out(wheel: Path, folder: Path) -> int:
     home.mkdir()
     anvil = shutil.which("anvil", path=str(ROOT / "build" / "bin")) or shutil.which("anvil")
     require(anvil is not None, "anvil is needed: make setup installs it into build/bin")
-    user = User(environment / "bin" / "steelyard", home, {"STEELYARD_ANVIL": os.path.realpath(str(anvil))})
+    variables = {"STEELYARD_ANVIL": os.path.realpath(str(anvil)), "STEELYARD_HTTP": "127.0.0.1:0"}
+    user = User(environment / "bin" / "steelyard", home, variables)
     modules = int(run([str(environment / "bin" / "python"), "-c", IMPORT_ALL], cwd=home, env=user.env))
     try:
         up = user("up", "--dev")

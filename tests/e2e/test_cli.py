@@ -93,6 +93,7 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("STEELYARD_")}
     env |= {
         "STEELYARD_HOME": str(home),
+        "STEELYARD_HTTP": "127.0.0.1:0",
         "STEELYARD_CONFIG": str(home / "user.toml"),
         "STEELYARD_ANVIL": str(anvil),
         "PYTHONPATH": str(ROOT / "backend"),

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from steelyard.audit.bundle import parse as parse_bundle
-from steelyard.audit.header import parse as parse_header
+from steelyard.domain.header import parse as parse_header
 from steelyard.chain.calls import Call
 from steelyard.chain.deploy import deploy, verify
 from steelyard.chain.deployment import Deployment

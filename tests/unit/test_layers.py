@@ -19,7 +19,7 @@ ALLOWED = {
     "chain": PARTS,
     "audit": PARTS,
     "indexer": PARTS | {"storage", "chain"},
-    "query": PARTS | {"indexer", "audit"},
+    "query": PARTS | {"indexer", "audit", "storage"},
     "service": SERVED | {"market"},
     "market": SERVED | {"service"},
     "api": SERVED | {"service", "market"},
@@ -28,7 +28,7 @@ ALLOWED = {
     "__init__": {"market", "errors", "service"},
 }
 ENVIRONMENT = {"config.py"}
-WEB3 = {"chain/sender.py"}
+WEB3 = {"chain/sender.py", "chain/wallet.py"}
 
 
 def modules() -> list[Path]:

@@ -73,6 +73,7 @@ class Endpoint:
         signed_in: whether it needs a session.
         idempotent: whether it takes ``Idempotency-Key``.
         max_body: most bytes of a body.
+        status: HTTP status when all went well.
     """
 
     method: str
@@ -89,3 +90,4 @@ class Endpoint:
     signed_in: bool = False
     idempotent: bool = False
     max_body: int = 65_536
+    status: int = 200

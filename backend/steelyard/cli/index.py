@@ -95,7 +95,8 @@ def _build(
 ) -> None:
     from steelyard.chain.rpc import Rpc
     from steelyard.indexer.run import Indexer
-    from steelyard.service.opening import endpoint
+    from steelyard.service.cards import CardKeeper
+    from steelyard.service.opening import endpoint, open_store
 
     config = session.config
     stop = threading.Event()
@@ -109,9 +110,12 @@ def _build(
         ]
         talk = _Talk(session)
         indexer = Indexer(database, rpcs, deployment, tell=talk)
+        cards = CardKeeper(database, open_store(config))
         if once:
             try:
                 indexer.catch_up()
+                while cards.step():
+                    pass
             finally:
                 talk.wipe()
                 indexer.release()
@@ -124,6 +128,10 @@ def _build(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         session.out.say(f"following the chain into {database.name}")
+        fetching = threading.Thread(target=cards.run, args=(stop,))
+        fetching.start()
+        stack.callback(fetching.join)
+        stack.callback(stop.set)
         indexer.run(stop)
         talk.wipe()
 

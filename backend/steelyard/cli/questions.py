@@ -139,7 +139,7 @@ def holders(
             short(h.holder),
             format_time(h.since),
             "for ever" if h.until is None else format_time(h.until),
-            h.scope.replace("_", "-"),
+            "to end" if h.scope == "until_end" else h.scope,
         ),
     )
 

@@ -33,7 +33,7 @@ def recover(digest: bytes, *, r: int, s: int, parity: int) -> Address | None:
     data = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([parity])
     try:
         key = PublicKey.from_signature_and_message(data, digest, hasher=None)
-    except Exception:  # coincurve raises bare Exception, and ValueError, for what is on no curve
+    except Exception:  # noqa: BLE001  # coincurve raises it bare for what is on no curve
         return None
     return Address(keccak256(key.format(compressed=False)[1:])[12:])
 

@@ -159,6 +159,8 @@ def read_entries(
     found: list[Entry] = []
     add = found.append
     fromhex = bytes.fromhex
+    # Half the time of Entry(...), which takes its arguments one by one first.
+    make = tuple.__new__
     previous = place(first, 0) - 1
     place_block, place_time, prefix, base = -1, 0, b"", 0
     block_text, end = "", 64 + 128
@@ -194,17 +196,20 @@ def read_entries(
             if len(tx) != 32:
                 raise ValueError
             add(
-                Entry(
-                    pos,
-                    place_time,
-                    kind,
-                    message[96:128],
-                    message[128:160],
-                    message[172:end],
-                    tx,
-                    int(log.transactionIndex, 16),
-                    message[end:],
-                    keccak256(message),
+                make(
+                    Entry,
+                    (
+                        pos,
+                        place_time,
+                        kind,
+                        message[96:128],
+                        message[128:160],
+                        message[172:end],
+                        tx,
+                        int(log.transactionIndex, 16),
+                        message[end:],
+                        keccak256(message),
+                    ),
                 )
             )
     except (KeyError, ValueError, OverflowError) as exc:

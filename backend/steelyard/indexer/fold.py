@@ -255,8 +255,7 @@ class _Folding:
             + [time, due, 0, None, None, None, None, None, pos]
         )
         parties = self._batch.parties
-        parties.append((pos, _SELLER, offer[at.OFFER_SELLER]))
-        parties.append((pos, _BUYER, actor))
+        parties += ((pos, _SELLER, offer[at.OFFER_SELLER]), (pos, _BUYER, actor))
         if price == _ZERO:
             return version, None, None
         parties.append((pos, _PAYER, actor))
@@ -281,15 +280,13 @@ class _Folding:
             purchase[at.P_SETTLED_AT] = time
         buyer = purchase[at.P_BUYER]
         self._batch.holdings.setdefault(id_, []).append([id_, pos, buyer, time, None])
-        self._sides(purchase, pos)
-        self._batch.parties.append((pos, _HOLDER, buyer))
+        self._sides(purchase, pos, buyer)
         return self._earned(entry, purchase) if settled else (purchase[at.P_VERSION], None, None)
 
     def settled(self, entry: Entry) -> _About:
         purchase = self._purchase(entry, _DELIVERED)
         purchase[at.P_STATE], purchase[at.P_SETTLED_AT] = _SETTLED, entry.time
-        self._sides(purchase, entry.pos)
-        self._batch.parties.append((entry.pos, _HOLDER, purchase[at.P_HOLDER]))
+        self._sides(purchase, entry.pos, purchase[at.P_HOLDER])
         return self._earned(entry, purchase)
 
     def refunded(self, entry: Entry) -> _About:
@@ -321,9 +318,8 @@ class _Folding:
         if until <= purchase[at.P_UNTIL]:
             raise _wrong(entry, "a renewal cannot shorten")
         purchase[at.P_UNTIL] = until
-        self._sides(purchase, entry.pos)
+        self._sides(purchase, entry.pos, purchase[at.P_HOLDER])
         parties, version = self._batch.parties, purchase[at.P_VERSION]
-        parties.append((entry.pos, _HOLDER, purchase[at.P_HOLDER]))
         if price == _ZERO:
             return version, None, None
         parties.append((entry.pos, _PAYER, entry.actor))
@@ -339,16 +335,16 @@ class _Folding:
         self._end_holding(entry)
         purchase[at.P_HOLDER] = after
         self._batch.holdings.setdefault(entry.id, []).append([entry.id, entry.pos, after, entry.time, None])
-        self._sides(purchase, entry.pos)
-        self._parties(entry, _HOLDER, before, after)
+        self._sides(purchase, entry.pos, before)
+        if after != before:
+            self._batch.parties.append((entry.pos, _HOLDER, after))
         return purchase[at.P_VERSION], None, None
 
     def licence_revoked(self, entry: Entry) -> _About:
         purchase = self._purchase(entry, _SETTLED)
         self._end_holding(entry)
         purchase[at.P_STATE], purchase[at.P_ENDED_AT] = _REVOKED, entry.time
-        self._sides(purchase, entry.pos)
-        self._batch.parties.append((entry.pos, _HOLDER, purchase[at.P_HOLDER]))
+        self._sides(purchase, entry.pos, purchase[at.P_HOLDER])
         return purchase[at.P_VERSION], None, None
 
     # -- key requests ------------------------------------------------------------------------------------------
@@ -443,10 +439,13 @@ class _Folding:
         self._known.purchases.touch(purchase)
         return purchase
 
-    def _sides(self, purchase: Row, pos: int) -> None:
+    def _sides(self, purchase: Row, pos: int, holder: bytes | None = None) -> None:
+        seller = self._known.offers.rows[purchase[at.P_OFFER]][at.OFFER_SELLER]
         parties = self._batch.parties
-        parties.append((pos, _SELLER, self._known.offers.rows[purchase[at.P_OFFER]][at.OFFER_SELLER]))
-        parties.append((pos, _BUYER, purchase[at.P_BUYER]))
+        if holder is None:
+            parties += ((pos, _SELLER, seller), (pos, _BUYER, purchase[at.P_BUYER]))
+        else:
+            parties += ((pos, _SELLER, seller), (pos, _BUYER, purchase[at.P_BUYER]), (pos, _HOLDER, holder))
 
     def _parties(self, entry: Entry, role: int, *accounts: bytes) -> None:
         # One account can be both sides.

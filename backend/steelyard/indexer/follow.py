@@ -20,7 +20,7 @@ from steelyard.indexer.database import ConflictError, Database, Reader, Writer, 
 from steelyard.indexer.fold import fold
 from steelyard.indexer.known import Known
 from steelyard.indexer.lease import Lease
-from steelyard.indexer.ranges import Ranges, Span
+from steelyard.indexer.ranges import Ranges, Span, seldom_collecting
 from steelyard.indexer.report import Fault, Progress, Proved, Report, Step, Undone
 from steelyard.indexer.schema import SHIFT
 from steelyard.indexer.source import Answered, ReplacedError, Source
@@ -269,7 +269,7 @@ class Follower:
             return 0, Cursor(target.number, target.hash, target.timestamp)
         ready: list[Answered] = []
         waiting, written = 0, time.monotonic()
-        for _, end, (found, last) in ranges.each(first, target.number):
+        for _, end, (found, last) in seldom_collecting(ranges.each(first, target.number)):
             for fault in found.faults:
                 self._tell(fault)
             ready.append(found.answered)

@@ -111,6 +111,7 @@ CREATE INDEX versions_node ON versions (node);
 # fifth of finding the place of each.
 _INDEXES: Final = """
 CREATE INDEX blocks_time ON blocks (time);
+CREATE INDEX blocks_proved ON blocks (number) WHERE proved = 1;
 CREATE INDEX events_subject ON events (subject, pos);
 CREATE INDEX events_version ON events (version, pos) WHERE version IS NOT NULL;
 CREATE INDEX events_kind ON events (kind, pos);
@@ -125,7 +126,8 @@ CREATE INDEX versions_folder ON versions (folder);
 CREATE INDEX offers_asset ON offers (asset);
 CREATE INDEX offers_seller ON offers (seller);
 CREATE INDEX purchases_asset ON purchases (asset, pos);
-CREATE INDEX purchases_offer ON purchases (offer);
+CREATE INDEX purchases_offer ON purchases (offer, state);
+CREATE INDEX purchases_sales ON purchases (asset, state);
 CREATE INDEX purchases_holder ON purchases (holder);
 CREATE INDEX purchases_due ON purchases (due) WHERE state IN (1, 2);
 CREATE INDEX purchases_until ON purchases (until) WHERE state = 3 AND until > 0;

@@ -53,7 +53,9 @@ class Inspected:
     files: int
 
 
-def inspect_folder(store: Store, cid: str, *, threads: int = 1, progress: Progress | None = None) -> Inspected:
+def inspect_folder(
+    store: Store, cid: str, *, threads: int = 1, progress: Progress | None = None
+) -> Inspected:
     """Read everything of a folder, every block by its hash, and check it as a buyer does.
 
     Args:

@@ -201,9 +201,7 @@ def ask_fees(context: Context) -> tuple[Fees, int]:
     return Fees(max_fee=min(2 * base_fee + priority, most), priority=priority), base_fee
 
 
-def collect_paid(
-    context: Preparing, terms: Terms, call: Call, *, permitted: bool
-) -> PermitRequest | None:
+def collect_paid(context: Preparing, terms: Terms, call: Call, *, permitted: bool) -> PermitRequest | None:
     """Collect a call that takes the price of an offer, after an approval where one is needed.
 
     Args:

@@ -61,8 +61,14 @@ class Remote:
         """
         parts = urlsplit(url)
         local = parts.hostname in _LOCAL
-        if not parts.hostname or parts.username or parts.scheme not in ("https", *(("http",) if local else ())):
-            raise ConfigError("the service is named as https://host, or http://127.0.0.1:port on this machine")
+        if (
+            not parts.hostname
+            or parts.username
+            or parts.scheme not in ("https", *(("http",) if local else ()))
+        ):
+            raise ConfigError(
+                "the service is named as https://host, or http://127.0.0.1:port on this machine"
+            )
         self._url = url.rstrip("/")
         self._account = account
         self._chain_id = chain_id
@@ -141,7 +147,9 @@ class Remote:
                 if progress is not None:
                     progress("upload", upload["stored"], total)
                 if upload["stored"] <= before:
-                    raise UnavailableError("the service takes blocks and does not count them: try again later")
+                    raise UnavailableError(
+                        "the service takes blocks and does not count them: try again later"
+                    )
         return self._complete(place, progress)
 
     def _complete(self, place: str, progress: Progress | None) -> Mapping[str, Any]:

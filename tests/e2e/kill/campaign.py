@@ -248,6 +248,10 @@ def campaign(folder: Path, *, kills: int, seed: int) -> Result:
 
 def main() -> int:
     """Run from the command line."""
+    if "--index" in sys.argv:
+        from tests.faults.kill_index import main as index_main
+
+        return index_main()
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(1 << 32)
     print(f"kill: seed {seed}", flush=True)

@@ -44,4 +44,4 @@ def test_an_export_is_named_after_the_asset(cli: Cli, market: StubMarket, form: 
     market.answers["export"] = Path("/x") / name
     found = cli("audit", "export", "alice/digits@1", "--format", form)
     assert found.out.splitlines()[-1] == f"/x/{name}"
-    assert market.calls[-1] == ("export", ("alice/digits@1", Path(name)), {"format": form})
+    assert market.calls[-1] == ("export", ("alice/digits@1", Path(name)), {"format": form, "proofs": False})
