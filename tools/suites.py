@@ -43,7 +43,12 @@ SUITES = (
         "tests/forge/**/*.t.sol",
         ("build/bin/forge", "test"),
     ),
-    Suite("e2e", "everything together", "tests/e2e/**/test_*.py", (PYTHON, "-m", "pytest", "tests/e2e")),
+    Suite(
+        "e2e",
+        "everything together, and under faults",
+        "tests/e2e/**/test_*.py",
+        (PYTHON, "-m", "pytest", "tests/e2e", "tests/faults"),
+    ),
     Suite("wheel", "the built package on its own", "tools/wheel.py", (PYTHON, "tools/wheel.py")),
 )
 

@@ -64,8 +64,11 @@ def event_of(log: dict[str, Any]) -> tuple[str, Fields]:
     """Return name and fields of a raw log; indexed fields are decoded like the others."""
     topics = [_bytes(part) for part in log["topics"]]
     item = _tables()[0][topics[0] + bytes([len(topics) - 1])]
-    rest = [part for part in item["inputs"] if not part["indexed"]]
-    data = iter(decode([kind(part) for part in rest], _bytes(log["data"])))
+    types = [kind(part) for part in item["inputs"] if not part["indexed"]]
+    values = decode(types, _bytes(log["data"]))
+    # An entry of a trail is what was hashed: not a byte may follow the fields.
+    assert encode(types, values) == _bytes(log["data"])
+    data = iter(values)
     words = iter(topics[1:])
     return str(item["name"]), {
         part["name"]: decode([kind(part)], next(words))[0] if part["indexed"] else next(data)

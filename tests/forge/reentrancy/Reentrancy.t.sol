@@ -128,6 +128,12 @@ contract ReentrancyTest is Shop {
         // In an ERC-20 it only flags, so it calls no token.
         _add("dispute", abi.encodeCall(market.dispute, (o, _fraud(lying, o, b, 0))), false, 0, 0);
 
+        t.currency = address(0);
+        (o, b) = _bought(lying, t);
+        _hand(lying, o, b);
+        // In the native coin it pays into the treasury, which calls nobody.
+        _add("dispute in coin", abi.encodeCall(market.dispute, (o, _fraud(lying, o, b, 0))), true, 0, 0);
+
         t = _trapTerms(5);
         _sell(t);
         (o,) = _draft(honest, t);
@@ -259,7 +265,7 @@ contract ReentrancyTest is Shop {
     /// @dev The control of the matrix: alone, each call succeeds, but for `pay`, which only the treasury may call. Rows call out as
     /// often as they say.
     function test_C1_alone() external {
-        assertEq(acts.length, 33, "all calls");
+        assertEq(acts.length, 34, "all calls");
         for (uint256 i; i < acts.length; ++i) {
             uint256 saved = vm.snapshotState();
             hostile.arm(address(0), 0, "", 1_000, address(0));
@@ -291,8 +297,8 @@ contract ReentrancyTest is Shop {
                 }
             }
         }
-        // 16 call-outs, 33 calls in each.
-        assertEq(blocked + passed, 16 * 33, "cells");
+        // 16 call-outs, 34 calls in each.
+        assertEq(blocked + passed, 16 * 34, "cells");
         assertGt(blocked, 0, "some are blocked");
         assertGt(passed, 0, "some are not");
     }

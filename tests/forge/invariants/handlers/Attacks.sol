@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {IERC20Errors, IERC721Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
+
 import {Assets} from "../../../../contracts/Assets.sol";
 import {IAssets} from "../../../../contracts/interfaces/IAssets.sol";
 import {IEscrow} from "../../../../contracts/interfaces/IEscrow.sol";
@@ -136,7 +138,7 @@ abstract contract Attacks is Sales {
     function _twin(uint256 i, uint256 seed) internal returns (uint256 other) {
         uint256 model = _boughts[i].model;
         uint256 asset = _deals[_boughts[i].deal].asset;
-        other = _buy(_offer(asset, seed, WINDOW), model, seed);
+        other = _buy(_offer(asset, model, seed, WINDOW), model, seed);
         _deliver(other, seed);
     }
 
@@ -203,9 +205,10 @@ abstract contract Attacks is Sales {
     function buyClosed(uint256 seed) external act("tried to buy what is closed") {
         uint256 deal = _find(_deals.length, seed, _isDealClosed);
         if (deal == NONE) {
-            deal = _offer(seed % _holdings.length, seed, 0);
-            bytes32 asset = _holdings[_deals[deal].asset].id;
-            vm.prank(_holdings[_deals[deal].asset].owner);
+            uint256 index = seed % _holdings.length;
+            deal = _offer(index, _modelOrNew(index, seed, 0), seed, 0);
+            bytes32 asset = _holdings[index].id;
+            vm.prank(_holdings[index].owner);
             market.closeOffer(asset, _deals[deal].terms);
             _deals[deal].closed = true;
         }
@@ -218,9 +221,14 @@ abstract contract Attacks is Sales {
     }
 
     function _buyMustFail(string memory what, uint256 deal, uint256 seed, bytes4 reason) private {
-        uint256 asset = _deals[deal].asset;
-        uint256 model = _modelFor(asset, seed, 0);
-        if (model == NONE) model = _publish(asset, seed, true);
+        uint256 model = _modelUnder(deal, seed);
+        if (model == NONE) model = _publish(_deals[deal].asset, seed, true);
+        _buyMustFail(what, deal, model, seed, reason);
+    }
+
+    function _buyMustFail(string memory what, uint256 deal, uint256 model, uint256 seed, bytes4 reason)
+        private
+    {
         address buyer = _buyer(deal, seed);
         (IPurchases.Order memory o,) = _order(deal, model, buyer);
         bytes32[] memory proof = _allowProof(deal, buyer);
@@ -230,9 +238,8 @@ abstract contract Attacks is Sales {
 
     function buyUninvited(uint256 seed) external act("tried to buy uninvited") {
         uint256 asset = seed % _holdings.length;
-        uint256 model = _modelFor(asset, seed, 0);
-        if (model == NONE) model = _publish(asset, seed, true);
-        uint256 deal = _offer(asset, seed, LISTED);
+        uint256 model = _modelOrNew(asset, seed, 0);
+        uint256 deal = _offer(asset, model, seed, LISTED);
         // The proof of another is of no use.
         bytes32[] memory proof = _allowProof(deal, actors[4]);
         (IPurchases.Order memory o,) = _order(deal, model, actors[5]);
@@ -245,7 +252,7 @@ abstract contract Attacks is Sales {
     function buyFalse(uint256 seed) external act("tried to buy what is flagged") {
         uint256 i = _delivered(seed, FALSE);
         (uint256 model, uint256 asset) = (_boughts[i].model, _deals[_boughts[i].deal].asset);
-        uint256 deal = _offer(asset, seed, WINDOW);
+        uint256 deal = _offer(asset, model, seed, WINDOW);
         uint256 open = _buy(deal, model, seed);
         _dispute(i, seed);
         (Point memory d, Proof memory proof) = _proofFor(open);
@@ -258,6 +265,98 @@ abstract contract Attacks is Sales {
         uint256 value = _fund(buyer, o.terms.currency, o.terms.price, address(market));
         data = abi.encodeCall(market.buy, (o, allow));
         _mustFail("purchase of what is flagged", buyer, address(market), value, data, reason);
+    }
+
+    function buyOther(uint256 seed) external act("tried to buy another version") {
+        uint256 deal = _find(_deals.length, seed, _isNamedDealOpen);
+        if (deal == NONE) {
+            uint256 asset = seed % _holdings.length;
+            deal = _offer(asset, _modelOrNew(asset, seed, 0), seed, NAMED);
+        }
+        uint256 model = _modelBeside(_deals[deal].terms.version, seed);
+        if (model == NONE) model = _publish(_deals[deal].asset, seed, seed % 2 == 0);
+        // Nothing else is in the way.
+        _backBond(_deals[deal].terms);
+        _buyMustFail("purchase of another version", deal, model, seed, IOffers.Offers_OtherVersion.selector);
+    }
+
+    /// @dev Another unflagged version of the same asset.
+    function _modelBeside(bytes32 version, uint256 seed) private view returns (uint256) {
+        bytes32 asset = _models[_modelOf[version]].version.asset;
+        for (uint256 i; i < _models.length; ++i) {
+            uint256 index = (seed % _models.length + i) % _models.length;
+            Model storage m = _models[index];
+            if (m.version.asset == asset && m.id != version && !_flagSeen[m.id]) return index;
+        }
+        return NONE;
+    }
+
+    // --- permits ----------------------------------------------------------------------------------------
+
+    function misusePermit(uint256 seed) external act("tried a bad permit") {
+        uint256 asset = seed % _holdings.length;
+        uint256 model = _modelOrNew(asset, seed, 0);
+        uint256 deal = _offer(asset, model, seed, TOKEN | OPEN);
+        // Those with a key are 0, 2, 3 and 5.
+        uint256 number = [uint256(0), 2, 3, 5][seed % 4];
+        (, IPurchases.Permit memory used) = _buyByPermit(deal, model, number << 4, 1 + (seed >> 8) % 2);
+        (IPurchases.Order memory o,) = _order(deal, model, actors[number]);
+        _backBond(o.terms);
+        _fund(o.buyer, address(coin), o.terms.price, address(market));
+        _disallow(o.buyer);
+        _permitMustFail("permit used up", o, used);
+        address other = actors[number == 5 ? 0 : 5];
+        _permitMustFail("permit by another key", o, _permitBy(_keys[other], o.buyer, o.terms.price, _now()));
+        IPurchases.Permit memory good = _permitBy(_keys[o.buyer], o.buyer, o.terms.price, _now() - 1);
+        _permitMustFail("permit out of date", o, good);
+        good = _permitBy(_keys[o.buyer], o.buyer, o.terms.price, _now());
+        bytes memory data = abi.encodeCall(market.buyWithPermit, (o, new bytes32[](0), good));
+        o.terms.currency = address(0);
+        bytes memory native = abi.encodeCall(market.buyWithPermit, (o, new bytes32[](0), good));
+        uint256 value = _fund(o.buyer, address(0), o.terms.price, address(market));
+        // There is no code that could be asked.
+        _mustFail("permit of the native coin", o.buyer, address(market), value, native, bytes4(0));
+        bytes4 reason = IPurchases.Purchases_NotBuyer.selector;
+        _mustFail("permit brought by another", other, address(market), data, reason);
+        (o.terms.currency, o.buyer) = (address(coin), other);
+        _disallow(other);
+        _permitMustFail("permit of another buyer", o, good);
+    }
+
+    function _permitMustFail(string memory what, IPurchases.Order memory o, IPurchases.Permit memory permit)
+        private
+    {
+        bytes memory data = abi.encodeCall(market.buyWithPermit, (o, new bytes32[](0), permit));
+        bytes4 reason = IERC20Errors.ERC20InsufficientAllowance.selector;
+        _mustFail(what, o.buyer, address(market), data, reason);
+    }
+
+    // --- contracts that are paid ------------------------------------------------------------------------
+
+    function withdrawWithin(uint256 seed) external act("tried to withdraw within a withdrawal") {
+        address account = _payee(seed);
+        uint256 amount = 1 + (seed >> 8) % _balances[_word(account)][address(0)];
+        _withdraw(account, actors[seed % 2 == 0 ? 1 : 4], address(0), amount);
+    }
+
+    /// @dev An account with native coin in the books.
+    function _payee(uint256 seed) private returns (address account) {
+        account = _actor(seed >> 8);
+        if (_balances[_word(account)][address(0)] == 0) _deposit(seed - seed % 3, _word(account));
+    }
+
+    function sendToRefuser(uint256 seed) external act("tried to send to one who refuses") {
+        uint256 i = _find(_boughts.length, seed, _isMovable);
+        if (i == NONE) i = _settled(seed, TRANSFERABLE);
+        address holder = _seen[_boughts[i].id].holder;
+        bytes memory data = abi.encodeWithSignature(
+            "safeTransferFrom(address,address,uint256)", holder, address(treasury), _boughts[i].id
+        );
+        bytes4 reason = IERC721Errors.ERC721InvalidReceiver.selector;
+        _mustFail("licence to one who refuses", holder, address(market), data, reason);
+        data = abi.encodeCall(treasury.withdraw, (address(market), address(0), 1));
+        reason = ITreasury.Treasury_TransferRefused.selector;
+        _mustFail("coin to one who refuses", _payee(seed), address(treasury), data, reason);
     }
 
     // --- assets and money -------------------------------------------------------------------------------

@@ -18,9 +18,7 @@ contract Handler is Views {
         vm.warp(1_800_000_000);
         vm.roll(1_000);
         currencies = [address(0), address(coin), address(quiet)];
-        for (uint256 i; i < 6; ++i) {
-            actors[i] = makeAddr(string.concat("actor ", vm.toString(i)));
-        }
+        _makeActors();
         _makeNodes();
         vm.recordLogs();
         for (uint256 i; i < 3; ++i) {
@@ -98,12 +96,17 @@ contract Handler is Views {
     // --- offers -----------------------------------------------------------------------------------------
 
     function makeOffer(uint256 seed) external act("offered") {
-        _offer(seed % _holdings.length, seed, 0);
+        _offerAny(seed);
+    }
+
+    function _offerAny(uint256 seed) private returns (uint256) {
+        uint256 asset = seed % _holdings.length;
+        return _offer(asset, _modelOrNew(asset, seed, 0), seed, 0);
     }
 
     function closeOffer(uint256 seed) external act("offer closed") {
         uint256 deal = _find(_deals.length, seed, _isDealOpen);
-        if (deal == NONE) deal = _offer(seed % _holdings.length, seed, 0);
+        if (deal == NONE) deal = _offerAny(seed);
         Deal storage d = _deals[deal];
         d.closed = true;
         bytes32 asset = _holdings[d.asset].id;
@@ -116,11 +119,18 @@ contract Handler is Views {
     function buy(uint256 seed) external act("bought") {
         uint256 deal = _find(_deals.length, seed, _isDealOpen);
         if (deal == NONE) _buyFresh(seed, 0);
-        else _buy(deal, _modelFor(_deals[deal].asset, seed, 0), seed);
+        else _buy(deal, _modelUnder(deal, seed), seed);
     }
 
     function buyAnew(uint256 seed) external act("bought under a new offer") {
         _buyFresh(seed, 0);
+    }
+
+    function buyByPermit(uint256 seed) external act("bought by permit") {
+        uint256 deal = _find(_deals.length, seed, _isTokenDealOpen);
+        uint256 asset = seed % _holdings.length;
+        if (deal == NONE) deal = _offer(asset, _modelOrNew(asset, seed, 0), seed, TOKEN);
+        _buyByPermit(deal, _modelUnder(deal, seed), seed >> 8, seed % 3);
     }
 
     function deliver(uint256 seed) external act("delivered") {
@@ -189,8 +199,11 @@ contract Handler is Views {
         if (i == NONE) i = _settled(seed, TRANSFERABLE);
         bytes32 id = _boughts[i].id;
         (address from, address to) = (_seen[id].holder, _actor(seed >> 8));
-        vm.prank(from);
-        market.transferFrom(from, to, uint256(id));
+        if (_isContract(to)) {
+            _handOver(from, to, (seed >> 16) % 2 == 0 ? address(0) : _other(from), uint256(id));
+        } else {
+            _as(from, address(market), 0, abi.encodeCall(market.transferFrom, (from, to, uint256(id))));
+        }
     }
 
     function revoke(uint256 seed) external act("revoked") {
@@ -271,16 +284,6 @@ contract Handler is Views {
 
     function deposit(uint256 seed) external act("deposited") {
         _deposit(seed, seed % 2 == 0 ? _word(_actor(seed)) : _nodes[seed % NODES]);
-    }
-
-    function _deposit(uint256 seed, bytes32 to) private {
-        address currency = currencies[seed % 3];
-        uint128 amount = uint128(10_000 + (seed >> 8) % 1e18);
-        address from = _actor(seed >> 16);
-        uint256 value = _fund(from, currency, amount, address(treasury));
-        vm.prank(from);
-        treasury.deposit{value: value}(to, currency, amount);
-        _credit(to, currency, amount, false);
     }
 
     function move(uint256 seed) external act("moved") {

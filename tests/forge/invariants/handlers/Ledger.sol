@@ -53,6 +53,40 @@ abstract contract Ledger is World {
         uint32 renewals;
     }
 
+    /// @dev Of a purchase what the invariants look at after each action, without the rest of its order.
+    struct Sale {
+        bytes32 id;
+        bytes32 asset;
+        bytes32 node;
+        address currency;
+        uint128 price;
+        uint128 bond;
+        uint32 window;
+        uint32 period;
+        uint40 renewUntil;
+        uint8 flags;
+        Seen seen;
+    }
+
+    /// @dev Of an offer likewise. `out`: purchases and licences that count against its supply.
+    struct Listed {
+        bytes32 id;
+        uint32 epoch;
+        bool closed;
+        uint32 supply;
+        uint256 out;
+    }
+
+    /// @dev Of a version likewise. `key` is the abscissa of V.
+    struct Release {
+        bytes32 id;
+        uint256 key;
+        bool honest;
+        bool flagged;
+        uint40 time;
+        uint32 number;
+    }
+
     struct Asked {
         bytes32 id;
         uint256 model;

@@ -9,11 +9,11 @@ import {IPurchases} from "../../../../contracts/interfaces/IPurchases.sol";
 import {ITreasury} from "../../../../contracts/interfaces/ITreasury.sol";
 import {Point} from "../../../../contracts/types/Point.sol";
 import {Proof} from "../../../../contracts/types/Proof.sol";
-import {Ledger} from "./Ledger.sol";
+import {Accounts} from "./Accounts.sol";
 
 /// @title Sales
 /// @notice Steps that actions are made of. A step that finds nothing to work on makes it first, so an action never does nothing.
-abstract contract Sales is Ledger {
+abstract contract Sales is Accounts {
     /// @dev What a purchase must be good for. Zero: anything.
     uint256 internal constant WINDOW = 1;
     uint256 internal constant RENTAL = 2;
@@ -24,6 +24,9 @@ abstract contract Sales is Ledger {
     uint256 internal constant HONEST = 64;
     uint256 internal constant LIMITED = 128;
     uint256 internal constant LISTED = 256;
+    uint256 internal constant TOKEN = 512;
+    uint256 internal constant NAMED = 1024;
+    uint256 internal constant OPEN = 2048;
 
     uint256 private _fresh;
 
@@ -136,12 +139,29 @@ abstract contract Sales is Ledger {
     function _isDealOpen(uint256 i) internal view returns (bool) {
         Deal storage d = _deals[i];
         return !d.closed && d.epoch == _holdings[d.asset].epoch
-            && (d.terms.supply == 0 || _out(i) < d.terms.supply) && _modelFor(d.asset, i, 0) != NONE;
+            && (d.terms.supply == 0 || _out(i) < d.terms.supply) && _modelUnder(i, i) != NONE;
+    }
+
+    function _isTokenDealOpen(uint256 i) internal view returns (bool) {
+        IOffers.Terms storage t = _deals[i].terms;
+        return t.currency == address(coin) && t.price != 0 && _isDealOpen(i);
+    }
+
+    function _isNamedDealOpen(uint256 i) internal view returns (bool) {
+        return _deals[i].terms.version != 0 && _isDealOpen(i);
     }
 
     function _isDealClosed(uint256 i) internal view returns (bool) {
         Deal storage d = _deals[i];
+        if (_flagSeen[d.terms.version]) return false;
         return d.closed || d.epoch != _holdings[d.asset].epoch;
+    }
+
+    /// @dev An unflagged version that an offer sells: the one it names, or any of the asset.
+    function _modelUnder(uint256 deal, uint256 seed) internal view returns (uint256) {
+        bytes32 named = _deals[deal].terms.version;
+        if (named == 0) return _modelFor(_deals[deal].asset, seed, 0);
+        return _flagSeen[named] ? NONE : _modelOf[named];
     }
 
     /// @dev An unflagged version of an asset, honest or false if it matters.
@@ -203,9 +223,15 @@ abstract contract Sales is Ledger {
         return _holdings[asset].owner;
     }
 
-    function _offer(uint256 asset, uint256 seed, uint256 needs) internal returns (uint256 index) {
+    /// @dev An offer under which `model` is sold. One in three names it as the only one.
+    function _offer(uint256 asset, uint256 model, uint256 seed, uint256 needs)
+        internal
+        returns (uint256 index)
+    {
         address seller = _actorWith(asset, seed, IAssets.Role.Seller);
-        IOffers.Terms memory t = _anyTerms(uint256(keccak256(abi.encode(seed, _next()))), seller);
+        uint256 random = uint256(keccak256(abi.encode(seed, _next())));
+        IOffers.Terms memory t = _anyTerms(random, seller);
+        if (needs & NAMED != 0 || (random >> 232) % 3 == 0) t.version = _models[model].id;
         _shape(t, needs);
         bytes32 assetId = _holdings[asset].id;
         vm.prank(seller);
@@ -252,6 +278,11 @@ abstract contract Sales is Ledger {
             t.scope = ILicences.Scope.All;
             if (t.kind == IOffers.Kind.Perpetual) t.period = 0;
         }
+        if (needs & TOKEN != 0) {
+            (t.currency, t.revocable) = (address(coin), false);
+            if (t.price == 0) t.price = 1 ether;
+        }
+        if (needs & OPEN != 0) (t.supply, t.allowList) = (0, 0);
         if (needs & LIMITED != 0) (t.supply, t.allowList) = (1, _allowList(actors[3], actors[4]));
         if (t.price == 0 && t.allowList == 0) t.supply = 0;
     }
@@ -280,27 +311,54 @@ abstract contract Sales is Ledger {
         proof[0] = _allowLeaf(buyer == actors[3] ? actors[4] : actors[3]);
     }
 
-    function _buy(uint256 deal, uint256 model, uint256 seed) internal returns (uint256 index) {
-        address buyer = _buyer(deal, seed);
-        (IPurchases.Order memory o, uint256 b) = _order(deal, model, buyer);
-        if (_bonds[o.terms.seller] < o.terms.bond) _fundBond(o.terms.seller, o.terms.bond);
+    /// @dev Notes a purchase that is about to be paid.
+    function _draft(uint256 deal, uint256 model, uint256 seed)
+        private
+        returns (uint256 index, IPurchases.Order memory o)
+    {
+        uint256 b;
+        (o, b) = _order(deal, model, _buyer(deal, seed));
+        _backBond(o.terms);
         index = _boughts.length;
         bytes32 id = _purchaseOf(o);
         _boughts.push(Bought({id: id, model: model, deal: deal, b: b, order: o}));
         _boughtOf[id] = index;
-        bytes32[] memory proof = _allowProof(deal, buyer);
-        uint256 value = _fund(buyer, o.terms.currency, o.terms.price, address(market));
-        vm.prank(buyer);
-        assertEq(market.buy{value: value}(o, proof), uint256(id), "purchase id");
+        if (o.terms.version != 0) ++count["bought the version named"];
+        if (_isContract(o.buyer)) ++count["bought by a contract"];
+    }
+
+    function _buy(uint256 deal, uint256 model, uint256 seed) internal returns (uint256 index) {
+        IPurchases.Order memory o;
+        (index, o) = _draft(deal, model, seed);
+        uint256 value = _fund(o.buyer, o.terms.currency, o.terms.price, address(market));
+        _as(o.buyer, address(market), value, abi.encodeCall(market.buy, (o, _allowProof(deal, o.buyer))));
         _fold();
+    }
+
+    function _buyByPermit(uint256 deal, uint256 model, uint256 seed, uint256 mode)
+        internal
+        returns (uint256 index, IPurchases.Permit memory permit)
+    {
+        IPurchases.Order memory o;
+        (index, o) = _draft(deal, model, seed);
+        permit = _fundByPermit(o.buyer, o.terms.price, mode);
+        bytes32[] memory proof = _allowProof(deal, o.buyer);
+        _as(o.buyer, address(market), 0, abi.encodeCall(market.buyWithPermit, (o, proof, permit)));
+        assertEq(coin.allowance(o.buyer, address(market)), 0, "M5: no more than the price");
+        _fold();
+    }
+
+    /// @dev An unflagged version of an asset, published if there is none that is good for what is needed.
+    function _modelOrNew(uint256 asset, uint256 seed, uint256 needs) internal returns (uint256 model) {
+        model = _modelFor(asset, seed, needs);
+        if (model == NONE) model = _publish(asset, seed, needs & FALSE == 0);
     }
 
     /// @dev A new purchase of a new offer that is good for what is needed.
     function _buyFresh(uint256 seed, uint256 needs) internal returns (uint256) {
         uint256 asset = seed % _holdings.length;
-        uint256 model = _modelFor(asset, seed, needs);
-        if (model == NONE) model = _publish(asset, seed, needs & FALSE == 0);
-        return _buy(_offer(asset, seed, needs), model, seed);
+        uint256 model = _modelOrNew(asset, seed, needs);
+        return _buy(_offer(asset, model, seed, needs), model, seed);
     }
 
     function _paid(uint256 seed, uint256 needs) internal returns (uint256 i) {
@@ -365,15 +423,6 @@ abstract contract Sales is Ledger {
         _fold();
     }
 
-    function _call(address target, bytes memory data) internal {
-        (bool success, bytes memory answer) = target.call(data);
-        if (!success) {
-            assembly ("memory-safe") {
-                revert(add(answer, 32), mload(answer))
-            }
-        }
-    }
-
     // --- keys -------------------------------------------------------------------------------------------
 
     /// @dev The holder of a licence asks for the key of a version.
@@ -389,8 +438,9 @@ abstract contract Sales is Ledger {
         (asked.id, asked.request) = (_requestOf(r), r);
         _askedOf[asked.id] = a;
         vm.deal(r.holder, fee);
-        vm.prank(r.holder);
-        assertEq(market.requestKey{value: fee}(r.licence, r.version, r.key, within), asked.id, "request id");
+        bytes memory data = abi.encodeCall(market.requestKey, (r.licence, r.version, r.key, within));
+        _as(r.holder, address(market), fee, data);
+        if (_isContract(r.holder)) ++count["key requested by a contract"];
         _fold();
     }
 
@@ -412,6 +462,21 @@ abstract contract Sales is Ledger {
         _bonds[seller] += amount;
     }
 
+    function _deposit(uint256 seed, bytes32 to) internal {
+        address currency = currencies[seed % 3];
+        uint128 amount = uint128(10_000 + (seed >> 8) % 1e18);
+        address from = _actor(seed >> 16);
+        uint256 value = _fund(from, currency, amount, address(treasury));
+        vm.prank(from);
+        treasury.deposit{value: value}(to, currency, amount);
+        _credit(to, currency, amount, false);
+    }
+
+    /// @dev Enough for one more purchase.
+    function _backBond(IOffers.Terms memory t) internal {
+        if (_bonds[t.seller] < t.bond) _fundBond(t.seller, t.bond);
+    }
+
     function _claim(uint256 n, uint256 index, address currency) internal returns (uint256 amount) {
         bytes32 node = _nodes[n];
         ITreasury.Position[] memory positions = _positions[n];
@@ -425,8 +490,9 @@ abstract contract Sales is Ledger {
 
     function _withdraw(address account, address to, address currency, uint256 amount) internal {
         uint256 before = _holding(to, currency);
-        vm.prank(account);
-        treasury.withdraw(to, currency, amount);
+        bytes memory data = abi.encodeCall(treasury.withdraw, (to, currency, amount));
+        if (currency == address(0) && _isContract(to)) _reenter(account, to, amount);
+        else _as(account, address(treasury), 0, data);
         _balances[_word(account)][currency] -= amount;
         assertEq(_holding(to, currency), before + amount, "M5: arrived");
     }

@@ -8,8 +8,8 @@ import {Handler} from "./Handler.sol";
 /// @title Script
 /// @notice What a run may do, and what has to come of it.
 abstract contract Script is Test {
-    uint256 internal constant ACTIONS = 46;
-    uint256 internal constant OUTCOMES = 73;
+    uint256 internal constant ACTIONS = 51;
+    uint256 internal constant OUTCOMES = 96;
 
     function _selectors() internal pure returns (bytes4[] memory selectors) {
         bytes4[ACTIONS] memory all = [
@@ -21,6 +21,7 @@ abstract contract Script is Test {
             Handler.closeOffer.selector,
             Handler.buy.selector,
             Handler.buyAnew.selector,
+            Handler.buyByPermit.selector,
             Handler.deliver.selector,
             Handler.deliverLast.selector,
             Handler.settle.selector,
@@ -56,6 +57,10 @@ abstract contract Script is Test {
             Attacks.buySoldOut.selector,
             Attacks.buyUninvited.selector,
             Attacks.buyFalse.selector,
+            Attacks.buyOther.selector,
+            Attacks.misusePermit.selector,
+            Attacks.sendToRefuser.selector,
+            Attacks.withdrawWithin.selector,
             Attacks.reuseKey.selector,
             Attacks.actAfterTransfer.selector,
             Attacks.overdraw.selector
@@ -77,6 +82,7 @@ abstract contract Script is Test {
             "offer closed",
             "bought",
             "bought under a new offer",
+            "bought by permit",
             "delivered",
             "delivered at the last moment",
             "settled",
@@ -112,9 +118,22 @@ abstract contract Script is Test {
             "tried to buy what is sold out",
             "tried to buy uninvited",
             "tried to buy what is flagged",
+            "tried to buy another version",
+            "tried a bad permit",
+            "tried to send to one who refuses",
+            "tried to withdraw within a withdrawal",
             "tried to reuse a key",
             "tried an old role",
             "tried to overdraw",
+            "bought the version named",
+            "bought by a contract",
+            "permit used by the market",
+            "permit used before",
+            "no permit but an allowance",
+            "key requested by a contract",
+            "licence taken by a contract",
+            "licence passed on at once",
+            "re-entered from a withdrawal",
             "early return of a fee",
             "move by an old holder",
             "late delivery",
@@ -137,6 +156,15 @@ abstract contract Script is Test {
             "purchase uninvited",
             "delivery of what is flagged",
             "purchase of what is flagged",
+            "purchase of another version",
+            "permit by another key",
+            "permit out of date",
+            "permit of another buyer",
+            "permit used up",
+            "permit brought by another",
+            "permit of the native coin",
+            "licence to one who refuses",
+            "coin to one who refuses",
             "second use of a key",
             "offer in an old role",
             "offer by an old owner",

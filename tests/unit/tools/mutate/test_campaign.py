@@ -7,10 +7,10 @@ import pytest
 
 from tools.mutate import journal, report
 from tools.mutate.campaign import Plan, choose
-from tools.mutate.copy import Copy
 from tools.mutate.journal import EQUIVALENT, INVALID, KILLED, SURVIVED, TIMEOUT, Verdict
 from tools.mutate.mutant import Change, Mutant
 from tools.mutate.targets import PRODUCTION, TARGETS, target
+from tools.mutate.workcopy import Copy
 
 ROOT = Path(__file__).parents[4]
 TREASURY, IDS = "contracts/Treasury.sol", "contracts/libraries/Ids.sol"
@@ -127,7 +127,7 @@ def copy(tmp_path: Path) -> Copy:
         "node_modules",
     ):
         (checkout / name).mkdir(exist_ok=True)
-    copy = Copy(checkout, tmp_path / "copy1")
+    copy = Copy.make(checkout, tmp_path / "copy1")
     artifact = copy.root / "build/forge/out/A.sol/A.json"
     artifact.parent.mkdir(parents=True)
     artifact.write_text(
@@ -160,3 +160,11 @@ def test_the_next_mutant_starts_without_the_failures_of_the_last(copy: Copy) -> 
     failure.write_text("an input")
     copy.restore()
     assert not failure.exists()
+
+
+def test_a_clone_has_what_was_built_and_its_own_artifacts(copy: Copy, tmp_path: Path) -> None:
+    clone = copy.clone(tmp_path / "copy2")
+    clone.install_forge({"contracts/A.sol": "A"}, {"A": ("70", "71")})
+    name = "build/forge/out/A.sol/A.json"
+    assert json.loads((clone.root / name).read_text())["bytecode"]["object"] == "0x70"
+    assert json.loads((copy.root / name).read_text())["bytecode"]["object"] == "0x60"
