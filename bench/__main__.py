@@ -23,6 +23,12 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--size", type=int, default=128, help="MiB of the file of the speed rows")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds, at least 5")
+    parser.add_argument(
+        "--entries", type=int, default=100_000, help="of the history of the rows index and audit"
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="the same as --entries 1000000; an hour on a busy machine"
+    )
     parser.add_argument("--only", default="", help="speed rows of these topics, separated by commas")
     options = parser.parse_args(arguments)
     what = options.what or ["gas", "speed"]
@@ -37,7 +43,13 @@ def main(arguments: list[str]) -> int:
         print("\n" + table("gas, from receipts; ratio to the peer", outcomes), flush=True)
     if "speed" in what:
         only = frozenset(filter(None, options.only.split(",")))
-        outcomes = speed.rows(ROOT, size=options.size << 20, rounds=options.rounds, only=only)
+        outcomes = speed.rows(
+            ROOT,
+            size=options.size << 20,
+            rounds=options.rounds,
+            entries=1_000_000 if options.full else options.entries,
+            only=only,
+        )
         found += outcomes
         print("\n" + table("speed, medians of rounds", outcomes), flush=True)
     if "breakdown" in what:

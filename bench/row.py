@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-LESS_IS_BETTER = frozenset({"gas", "s", "MiB peak"})
+LESS_IS_BETTER = frozenset({"gas", "s", "ms", "B", "MiB peak"})
 """Units of which less is better."""
 
 _NAME = 40

@@ -19,9 +19,11 @@ class Setting:
         folder: an empty folder on the disk of the checkout.
         size: bytes of large files.
         rounds: number of rounds.
+        entries: of the synthetic history that is indexed and asked.
     """
 
     root: Path
     folder: Path
     size: int
     rounds: int
+    entries: int = 100_000

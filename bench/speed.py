@@ -6,18 +6,21 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import cid, files, proofs, sealing, startup, transactions
+from bench import audit, cid, files, indexing, proofs, sealing, startup, transactions
 from bench.row import Outcome
 from bench.setting import Setting
 
 
-def rows(root: Path, *, size: int, rounds: int, only: frozenset[str] = frozenset()) -> list[Outcome]:
+def rows(
+    root: Path, *, size: int, rounds: int, entries: int = 100_000, only: frozenset[str] = frozenset()
+) -> list[Outcome]:
     """Return the speed rows.
 
     Args:
         root: the checkout.
         size: bytes of large files.
         rounds: number of rounds.
+        entries: of the synthetic history that is indexed and asked.
         only: names of topics; all if empty.
     """
     topics: dict[str, Callable[[Setting], list[Outcome]]] = {
@@ -27,6 +30,8 @@ def rows(root: Path, *, size: int, rounds: int, only: frozenset[str] = frozenset
         "proofs": proofs.rows,
         "transactions": transactions.rows,
         "startup": startup.rows,
+        "index": indexing.rows,
+        "audit": audit.rows,
     }
     build = root / "build"
     build.mkdir(exist_ok=True)
@@ -34,5 +39,5 @@ def rows(root: Path, *, size: int, rounds: int, only: frozenset[str] = frozenset
     for name, topic in topics.items():
         if not only or name in only:
             with tempfile.TemporaryDirectory(prefix="bench-", dir=build) as folder:
-                found += topic(Setting(root, Path(folder), size, rounds))
+                found += topic(Setting(root, Path(folder), size, rounds, entries))
     return found

@@ -27,7 +27,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from steelyard.audit.bundle import parse as parse_bundle
-from steelyard.domain.header import parse as parse_header
 from steelyard.chain.calls import Call
 from steelyard.chain.deploy import deploy, verify
 from steelyard.chain.deployment import Deployment
@@ -38,6 +37,7 @@ from steelyard.chain.sender import Sender
 from steelyard.chain.views import Views
 from steelyard.crypto.secret import Secret
 from steelyard.demo.dishonest import publish_false
+from steelyard.domain.header import parse as parse_header
 from steelyard.domain.types import Address, State
 from steelyard.errors import InputError, LeafError, RefusedError, TrailError, UnsafeError
 from steelyard.market import Market

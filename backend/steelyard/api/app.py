@@ -52,9 +52,7 @@ PRIVATE: Final = [*_COMMON, (b"cache-control", b"no-store"), (b"vary", b"authori
 """Headers of answers that are for who is signed in."""
 KEPT: Final = [*_COMMON, (b"vary", b"accept-encoding")]
 """Headers of answers that say themselves how long they hold."""
-_PREFLIGHT: Final = (
-    "authorization, content-type, content-range, idempotency-key, if-none-match, if-range, last-event-id, range"
-)
+_PREFLIGHT: Final = "authorization, content-type, content-range, idempotency-key, if-none-match, if-range, last-event-id, range"
 
 
 class App:
@@ -126,7 +124,12 @@ class App:
             await self._pass_on(outcome, scope, receive, send, name=name, private=private, started=started)
 
     async def _answer(
-        self, scope: Scope, receive: Receive, headers: Headers, endpoint: Endpoint, path: list[tuple[str, bytes]]
+        self,
+        scope: Scope,
+        receive: Receive,
+        headers: Headers,
+        endpoint: Endpoint,
+        path: list[tuple[str, bytes]],
     ) -> Reply | Response:
         """Return what an endpoint answers, after everything that can be refused without it."""
         service, limits = self.service, self._limits
@@ -249,9 +252,7 @@ class App:
 
     # -- sending -----------------------------------------------------------------------------------------------
 
-    async def _send(
-        self, reply: Reply, send: Send, headers: Headers, method: str, *, private: bool
-    ) -> int:
+    async def _send(self, reply: Reply, send: Send, headers: Headers, method: str, *, private: bool) -> int:
         status, body, own = reply.status, reply.body, reply.headers
         common = KEPT if "cache-control" in own else PRIVATE if private or status >= 400 else PUBLIC
         listed = [*common, *replies.header_list(own)]

@@ -81,7 +81,9 @@ def _find(store: Store, folder: str, path: str) -> tuple[CID, int]:
                 at = links[name]
             return at, store.file_size(at)
         except NotFoundError as exc:
-            raise Problem("store-unavailable", "the store does not have this folder now", retry_after=60) from exc
+            raise Problem(
+                "store-unavailable", "the store does not have this folder now", retry_after=60
+            ) from exc
     except VerificationError as exc:
         raise Problem("store-false", "the store holds something else under this name") from exc
     except InputError as exc:  # a step into a file, or the whole of a directory
@@ -105,7 +107,9 @@ async def _send(call: Call, cid: CID, size: int, name: str) -> Response:
     try:
         first = await service.thread(next, pieces, b"")
     except NotFoundError as exc:
-        raise Problem("store-unavailable", "the store does not have all of this file now", retry_after=60) from exc
+        raise Problem(
+            "store-unavailable", "the store does not have all of this file now", retry_after=60
+        ) from exc
     return Pieces(service, pieces, status=status, headers=headers, first=first)
 
 
@@ -134,7 +138,9 @@ def _range(call: Call, tag: str, size: int) -> tuple[int, int]:
             return 0, size
     if start >= size or start >= stop:
         raise Problem(
-            "range-not-satisfiable", f"the file has {size} bytes", headers={"content-range": f"bytes */{size}"}
+            "range-not-satisfiable",
+            f"the file has {size} bytes",
+            headers={"content-range": f"bytes */{size}"},
         )
     return start, stop
 

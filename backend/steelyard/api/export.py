@@ -127,7 +127,14 @@ def _counts(service: Service) -> Counts:
 
 def _endpoint(path: str, handler: Handler, name: str, summary: str, media: str, **more: Any) -> Endpoint:
     return Endpoint(
-        method="GET", path=path, handler=handler, name=name, summary=summary, tag="export", answer=media, **more
+        method="GET",
+        path=path,
+        handler=handler,
+        name=name,
+        summary=summary,
+        tag="export",
+        answer=media,
+        **more,
     )
 
 

@@ -258,7 +258,9 @@ def read_version(service: Service, name: str, value: object, reader: Snapshot | 
     ref = _parse_ref(name, value)
     if ref.version is None:
         raise Problem(
-            "bad-reference", "a version is meant: add @ and its number, or @latest, or give its id", parameter=name
+            "bad-reference",
+            "a version is meant: add @ and its number, or @latest, or give its id",
+            parameter=name,
         )
     if isinstance(ref.version, bytes):
         return VersionId(ref.version)

@@ -19,7 +19,10 @@ _ID: Final[Schema] = {"type": "string", "pattern": "^0x[0-9a-fA-F]{64}$"}
 PARAMETERS: Final[Mapping[str, Schema]] = {
     "account": {"type": "string", "pattern": ADDRESS},
     "asset": {**REF, "description": "an id, 0x<creator>/<name>, or eip155:...; percent-encoded"},
-    "version": {**REF, "description": "an id, or a reference to an asset with @ and a number, percent-encoded"},
+    "version": {
+        **REF,
+        "description": "an id, or a reference to an asset with @ and a number, percent-encoded",
+    },
     "offer": _ID,
     "purchase": _ID,
     "pos": {"type": "integer", "minimum": 0, "maximum": (1 << 53) - 1},
@@ -39,7 +42,14 @@ EXAMPLES: Final[Mapping[str, str | int]] = {
     "cid": "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku",
     "name": "manifest.json",
 }
-_ALWAYS: Final = ("bad-parameter", "not-acceptable", "timeout", "too-many-requests", "headers-too-large", "internal")
+_ALWAYS: Final = (
+    "bad-parameter",
+    "not-acceptable",
+    "timeout",
+    "too-many-requests",
+    "headers-too-large",
+    "internal",
+)
 """Codes that every endpoint may answer with."""
 _BODY: Final = ("bad-body", "too-large", "unsupported-media-type")
 _SIGNED: Final = ("not-signed-in", "session-ended")
@@ -76,7 +86,11 @@ def document(endpoints: Sequence[Endpoint], *, url: str = "/") -> dict[str, Any]
         "components": {
             "schemas": dict(sorted(schemas.components.items())),
             "securitySchemes": {
-                "session": {"type": "http", "scheme": "bearer", "description": "Sign-in with Ethereum: POST /v1/session"}
+                "session": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "Sign-in with Ethereum: POST /v1/session",
+                }
             },
         },
     }
@@ -139,7 +153,12 @@ def _operation(endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:
 def _parameters(endpoint: Endpoint, schemas: Schemas) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for name in _NAME.findall(endpoint.path):
-        item: dict[str, Any] = {"name": name, "in": "path", "required": True, "schema": dict(PARAMETERS[name])}
+        item: dict[str, Any] = {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": dict(PARAMETERS[name]),
+        }
         if name in EXAMPLES:
             item["example"] = EXAMPLES[name]
         found.append(item)

@@ -58,7 +58,9 @@ class Pieces(Response):
         gone = asyncio.ensure_future(_until_gone(receive))
         following: asyncio.Future[bytes | None] | None = None
         try:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send(
+                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+            )
             if scope["method"] != "HEAD":
                 piece = self._first
                 if piece is None:

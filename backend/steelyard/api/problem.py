@@ -57,7 +57,13 @@ CODES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
 """Status and title of every code. Stable, and the table of docs/api.md."""
 
 RETRY: Final[Mapping[str, int]] = MappingProxyType(
-    {"chain-unavailable": 5, "store-unavailable": 5, "not-ready": 5, "idempotency-busy": 1, "too-many-requests": 1}
+    {
+        "chain-unavailable": 5,
+        "store-unavailable": 5,
+        "not-ready": 5,
+        "idempotency-busy": 1,
+        "too-many-requests": 1,
+    }
 )
 """Seconds after which it is worth trying again, where the cause does not say."""
 
@@ -76,8 +82,14 @@ _KINDS: Final[Mapping[type[errors.SteelyardError], tuple[str, str | None]]] = Ma
         errors.TrailError: ("not-ready", "the chain's endpoint does not agree with the contracts"),
         errors.UnavailableError: ("not-ready", "something that the service needs does not answer"),
         errors.ChainError: ("chain-unavailable", "the chain's endpoint does not answer as it should"),
-        errors.PendingError: ("chain-unavailable", "the transaction was sent and is in no block yet: never send it anew"),
-        errors.DatabaseError: ("not-ready", "the index does not answer, or the question takes too long: narrow it"),
+        errors.PendingError: (
+            "chain-unavailable",
+            "the transaction was sent and is in no block yet: never send it anew",
+        ),
+        errors.DatabaseError: (
+            "not-ready",
+            "the index does not answer, or the question takes too long: narrow it",
+        ),
         errors.StoreError: ("store-unavailable", "the store does not answer as it should"),
     }
 )

@@ -80,7 +80,12 @@ class Processes:
             for worker in range(workers):
                 self._wanted.append(
                     msgspec.structs.replace(
-                        first, kind="http", socket=self._files[0], memory=memory, workers=workers, worker=worker
+                        first,
+                        kind="http",
+                        socket=self._files[0],
+                        memory=memory,
+                        workers=workers,
+                        worker=worker,
                     )
                 )
 
@@ -131,7 +136,9 @@ class Processes:
                     child.failures = 0 if now - child.since > STEADY else child.failures + 1
                     pause = min(LONGEST, 0.25 * 2**child.failures)
                     child.again = now + pause
-                    self._tell("ended", f"the {child.startup.kind} process, with {code}; again in {pause:g} s")
+                    self._tell(
+                        "ended", f"the {child.startup.kind} process, with {code}; again in {pause:g} s"
+                    )
                     assert child.process.stdin is not None
                     child.process.stdin.close()
                 elif now >= child.again:

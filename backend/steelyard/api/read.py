@@ -107,13 +107,13 @@ async def listed(
     try:
         if question.limit > LARGE:
             # Written there too: it is most of the work.
-            value: object = await ask(
-                call, lambda reader: _written(function(reader, question)), cheap=False
-            )
+            value: object = await ask(call, lambda reader: _written(function(reader, question)), cheap=False)
         else:
             value = await ask(call, lambda reader: function(reader, question), cheap=cheap)
     except InputError as exc:
-        if question.cursor is not None and await _is_right(call, replace(question, cursor=None, limit=1), function):
+        if question.cursor is not None and await _is_right(
+            call, replace(question, cursor=None, limit=1), function
+        ):
             raise Problem("bad-cursor", str(exc), parameter="cursor") from exc
         raise
     return Answer(value=value)
@@ -201,7 +201,15 @@ def _entry(row: tuple[Any, ...]) -> msgspec.Raw:
 
 def is_cheap(query: EventQuery) -> bool:
     """Return whether one index has the page in its order, so that no more rows are read than are shown."""
-    named = (query.asset, query.version, query.account, query.tx, query.currency, query.at_least, query.at_most)
+    named = (
+        query.asset,
+        query.version,
+        query.account,
+        query.tx,
+        query.currency,
+        query.at_least,
+        query.at_most,
+    )
     return sum(value is not None for value in named) + len(query.kinds) <= 1
 
 
@@ -348,7 +356,9 @@ _ITEM: Final = ("bad-reference", "not-found", "not-ready")
 _BOTH: Final = ("bad-reference", "bad-cursor", "not-found", "not-ready")
 
 
-def _get(path: str, handler: Any, summary: str, tag: str, answer: Any, problems: tuple[str, ...], **more: Any) -> Endpoint:
+def _get(
+    path: str, handler: Any, summary: str, tag: str, answer: Any, problems: tuple[str, ...], **more: Any
+) -> Endpoint:
     return Endpoint(
         method="GET",
         path=path,

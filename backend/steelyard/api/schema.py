@@ -45,7 +45,9 @@ class Schemas:
             return made
         origin, arguments = typing.get_origin(kind), typing.get_args(kind)
         if origin in (typing.Union, types.UnionType):
-            return self._union([self.out(part, name=name) for part in arguments if part is not type(None)], kind)
+            return self._union(
+                [self.out(part, name=name) for part in arguments if part is not type(None)], kind
+            )
         if origin in (tuple, list, collections.abc.Sequence):
             return {"type": "array", "items": self.out(arguments[0], name=name)}
         if origin in (dict, collections.abc.Mapping):
@@ -67,7 +69,10 @@ class Schemas:
         """Return the schema of a parameter (``text``), or of a member of a body."""
         most = MAX_TEXT if text else MAX_BODY_TEXT
         if kind in (AssetId, VersionId):
-            return {**REF, "description": "an id, 0x<creator>/<name>, or eip155:...; a version with @ and its number"}
+            return {
+                **REF,
+                "description": "an id, 0x<creator>/<name>, or eip155:...; a version with @ and its number",
+            }
         if kind is Address:
             return {"type": "string", "pattern": ADDRESS}
         if kind in IDS or (kind is bytes and text):
@@ -161,7 +166,9 @@ class Schemas:
         }
 
     def _struct(self, kind: type[msgspec.Struct]) -> Schema:
-        (made,), components = msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")
+        (made,), components = msgspec.json.schema_components(
+            [kind], ref_template="#/components/schemas/{name}"
+        )
         # What it gives holds tuples, of defaults, which are no JSON.
         self.components.update(msgspec.json.decode(msgspec.json.encode(components)))
         return made

@@ -54,7 +54,9 @@ def listen(place: str) -> socket.socket:
             opened.close()
             raise
     except OSError as exc:
-        raise ConfigError(f"cannot listen on {place}: {exc.strerror or exc}; choose another with --http") from exc
+        raise ConfigError(
+            f"cannot listen on {place}: {exc.strerror or exc}; choose another with --http"
+        ) from exc
     return opened
 
 

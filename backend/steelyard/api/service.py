@@ -108,7 +108,14 @@ class Once(Protocol):
     """Keeps the first answer to an ``Idempotency-Key``."""
 
     async def __call__(
-        self, service: Service, /, *, caller: str, key: str, digest: bytes, run: Callable[[], Awaitable[Reply]]
+        self,
+        service: Service,
+        /,
+        *,
+        caller: str,
+        key: str,
+        digest: bytes,
+        run: Callable[[], Awaitable[Reply]],
     ) -> Reply:
         """Return the kept answer, or call ``run`` once and keep what it answers.
 

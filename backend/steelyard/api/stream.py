@@ -120,9 +120,13 @@ async def get_stream(call: Call) -> Response:
     if service.stopping.is_set():
         raise Problem("not-ready", "the service is stopping", retry_after=1)
     if asked.party is not None and asked.account is None:
-        raise Problem("bad-parameter", "party says how an account is concerned: give the account too", parameter="party")
+        raise Problem(
+            "bad-parameter", "party says how an account is concerned: give the account too", parameter="party"
+        )
     kind_numbers(asked.kinds)
-    given = {item.name: getattr(asked, item.name) for item in dataclasses.fields(asked) if item.name != "after"}
+    given = {
+        item.name: getattr(asked, item.name) for item in dataclasses.fields(asked) if item.name != "after"
+    }
     told, block = _resume(call)
     listener = Listener(query=EventQuery(**given, newest_first=False), told=told, block=block)
     listener.sent = -1 if told is None or not block else told

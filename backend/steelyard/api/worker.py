@@ -94,4 +94,3 @@ def _when(stop: threading.Event, then: Callable[[], None]) -> None:
 
 if __name__ == "__main__":
     sys.exit(main())
-

@@ -468,9 +468,8 @@ class Sender:
             raise ChainError(
                 f"{self.rpc.name} serves a chain without EIP-1559 fees, which this client does not know"
             )
-        web3, _ = self._open()
         try:
-            asked = int(web3.eth.max_priority_fee)
+            asked = read_quantity(self.rpc.call("eth_maxPriorityFeePerGas"), "priority fee")
         except RpcError:
             asked = GWEI
         priority = min(asked, self._max_priority, self._max_fee)

@@ -93,9 +93,12 @@ def _rarer(value: object, amount: bool) -> object:
             (item.name, item.name in AMOUNTS) for item in dataclasses.fields(kind) if item.repr
         )
         return _plain(value, amount)
-    for base in (str, bool, int, bytes):  # subclasses of them
-        if isinstance(value, base):
-            return _plain(base(value), amount)
+    if isinstance(value, str):  # subclasses of the plain types
+        return str(value)
+    if isinstance(value, int):
+        return _plain(int(value), amount)
+    if isinstance(value, bytes):
+        return _plain(bytes(value), amount)
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form here")

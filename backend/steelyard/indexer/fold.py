@@ -6,15 +6,17 @@ Pure but for what it knows of the past, which :meth:`Known.load` brought before.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Final
 
 from steelyard.domain.hash import keccak256
 from steelyard.domain.types import RequestState, State, name_of
 from steelyard.errors import TrailError
 from steelyard.indexer import columns as at
+from steelyard.indexer.batch import Batch
 from steelyard.indexer.entries import KINDS, Entry
+from steelyard.indexer.fields import account_in, account_of, amount_in, number, wide_amount_in
 from steelyard.indexer.known import Known, Row
-from steelyard.indexer.schema import PAYMENTS, ROLES, amount_bytes
+from steelyard.indexer.schema import PAYMENTS, ROLES
 
 _ACTOR, _OWNER, _SELLER, _BUYER, _HOLDER, _PAYEE, _PAYER, _GRANTEE, _PUBLISHER = range(len(ROLES))
 _ESCROW, _INCOME, _REFUND, _BOND, _FEE, _ANSWER, _RETURNED, _DIRECT, _CLAIM = range(len(PAYMENTS))
@@ -32,27 +34,6 @@ _MOST_POSITIONS: Final = 32
 _About = tuple[bytes | None, bytes | None, bytes | None]
 # Version that an entry is about, and the first money that it moved: amount and currency.
 _NOTHING: Final[_About] = (None, None, None)
-
-
-class Batch:
-    """Rows that some entries make, apart from those of entities, which :class:`Known` has."""
-
-    def __init__(self) -> None:
-        """Start empty."""
-        self.events: list[tuple[Any, ...]] = []
-        self.parties: list[tuple[int, int, bytes]] = []
-        self.payments: list[tuple[Any, ...]] = []
-        self.moves: list[tuple[Any, ...]] = []
-        self.holdings: dict[bytes, list[Row]] = {}
-        """New holdings by licence, oldest first."""
-        self.ended: dict[bytes, int] = {}
-        """Time at which the holding ended that the database has as a licence's present one."""
-        self.granted: dict[tuple[bytes, int, bytes, int], bool] = {}
-        """Roles granted and taken back, by key."""
-        self.cleared: set[bytes] = set()
-        """Assets whose roles in the database ended."""
-        self.heads: dict[tuple[bytes, bytes], tuple[bytes, int]] = {}
-        """New heads with the place of the last entry, by contract and subject."""
 
 
 def fold(
@@ -131,7 +112,7 @@ class _Folding:
         pos, time, _, subject, id_, actor, _, _, data, _ = entry
         if subject in self._known.assets.rows:
             raise _wrong(entry, "the asset exists already")
-        kind, royalty = _number(data, 0, 8), _number(data, 1, 16)
+        kind, royalty = number(data, 0, 8), number(data, 1, 16)
         if kind > 1 or subject[0] & 0x80:
             raise _wrong(entry, "there is no such kind of asset")
         self._known.assets.add([subject, name_of(id_), id_, kind, actor, actor, royalty, 0, time, pos])
@@ -142,18 +123,18 @@ class _Folding:
         pos, time, _, subject, id_, actor, _, _, data, _ = entry
         self._asset(entry)
         known = self._known
-        number = known.count.get(subject, 0) + 1
+        count = known.count.get(subject, 0) + 1
         if (
             keccak256(data[32:]) != id_
             or data[32:64] != subject
-            or _number(data, 0, 32) != number
+            or number(data, 0, 32) != count
             or id_ in known.versions.rows
         ):
             raise _wrong(entry, "the version is not what its id says, or not the next one")
-        size, scheme, node = _number(data, 4, 63), _number(data, 5, 16), data[256:288]
-        known.count[subject] = number
+        size, scheme, node = number(data, 4, 63), number(data, 5, 16), data[256:288]
+        known.count[subject] = count
         known.versions.add(
-            [id_, subject, number, data[64:96], data[96:128], size, scheme, data[192:256], node]
+            [id_, subject, count, data[64:96], data[96:128], size, scheme, data[192:256], node]
             + [actor, time, None, None, pos]
         )
         if node in known.node_assets:
@@ -163,7 +144,7 @@ class _Folding:
 
     def transferred(self, entry: Entry) -> _About:
         asset = self._asset(entry)
-        before, after, epoch = _account(entry.data, 0), _holder(entry.id), _number(entry.data, 1, 32)
+        before, after, epoch = account_in(entry.data, 0), account_of(entry.id), number(entry.data, 1, 32)
         if before != asset[at.ASSET_OWNER] or epoch != asset[at.ASSET_EPOCH] + 1:
             raise _wrong(entry, "not from the owner, or not the next transfer")
         asset[at.ASSET_OWNER], asset[at.ASSET_EPOCH] = after, epoch
@@ -177,7 +158,7 @@ class _Folding:
 
     def role_set(self, entry: Entry) -> _About:
         asset = self._asset(entry)
-        account, role, granted = _holder(entry.id), _number(entry.data, 0, 8), _number(entry.data, 1, 1)
+        account, role, granted = account_of(entry.id), number(entry.data, 0, 8), number(entry.data, 1, 1)
         if role > 1:
             raise _wrong(entry, "there is no such role")
         self._batch.granted[entry.subject, asset[at.ASSET_EPOCH], account, role] = bool(granted)
@@ -207,21 +188,21 @@ class _Folding:
         asset = self._asset(entry)
         if keccak256(subject + data) != id_ or id_ in self._known.offers.rows:
             raise _wrong(entry, "the offer is not what its id says, or exists already")
-        seller, currency = _account(data, 0), _account(data, 1)
-        kind, scope = _number(data, 4, 8), _number(data, 5, 8)
+        seller, currency = account_in(data, 0), account_in(data, 1)
+        kind, scope = number(data, 4, 8), number(data, 5, 8)
         if kind > 1 or scope > 2:
             raise _wrong(entry, "there is no such kind or scope")
         version = None if data[512:544] == _NONE else data[512:544]
-        row: Row = [id_, subject, seller, currency, _amount(data, 2), _amount(data, 3), kind, scope]
-        row += [_number(data, 6, 1), _number(data, 7, 1), _number(data, 8, 32), _number(data, 9, 40)]
+        row: Row = [id_, subject, seller, currency, amount_in(data, 2), amount_in(data, 3), kind, scope]
+        row += [number(data, 6, 1), number(data, 7, 1), number(data, 8, 32), number(data, 9, 40)]
         row += [
-            _number(data, 10, 32),
-            _number(data, 11, 32),
-            _number(data, 12, 32),
+            number(data, 10, 32),
+            number(data, 11, 32),
+            number(data, 12, 32),
             data[416:448],
             data[448:480],
         ]
-        row += [_number(data, 15, 64).to_bytes(8, "big"), version, asset[at.ASSET_EPOCH], time, None, pos]
+        row += [number(data, 15, 64).to_bytes(8, "big"), version, asset[at.ASSET_EPOCH], time, None, pos]
         self._known.offers.add(row)
         self._batch.parties.append((pos, _SELLER, seller))
         return version, None, None
@@ -249,7 +230,7 @@ class _Folding:
             or id_ in known.purchases.rows
         ):
             raise _wrong(entry, "no such offer or version, or the purchase exists already")
-        price, due, currency = _amount(data, 5), _number(data, 6, 40), offer[at.OFFER_CURRENCY]
+        price, due, currency = amount_in(data, 5), number(data, 6, 40), offer[at.OFFER_CURRENCY]
         known.purchases.add(
             [id_, subject, version, offer_id, actor, actor, data[64:96], data[96:160], price, currency, _PAID]
             + [time, due, 0, None, None, None, None, None, pos]
@@ -267,7 +248,7 @@ class _Folding:
     def delivered(self, entry: Entry) -> _About:
         pos, time, _, _, id_, _, tx, _, data, _ = entry
         purchase = self._purchase(entry, _PAID)
-        until, settles_at = _number(data, 2, 40), _number(data, 3, 40)
+        until, settles_at = number(data, 2, 40), number(data, 3, 40)
         settled = settles_at == time
         purchase[at.P_STATE] = _SETTLED if settled else _DELIVERED
         purchase[at.P_DUE], purchase[at.P_UNTIL] = settles_at, until
@@ -292,7 +273,7 @@ class _Folding:
     def refunded(self, entry: Entry) -> _About:
         purchase = self._purchase(entry, _PAID, _DELIVERED)
         pos, data = entry.pos, entry.data
-        payer, price, bond = _account(data, 0), _amount(data, 1), _amount(data, 2)
+        payer, price, bond = account_in(data, 0), amount_in(data, 1), amount_in(data, 2)
         if purchase[at.P_STATE] == _DELIVERED:
             self._end_holding(entry)
         purchase[at.P_STATE], purchase[at.P_ENDED_AT] = _REFUNDED, entry.time
@@ -314,7 +295,7 @@ class _Folding:
 
     def renewed(self, entry: Entry) -> _About:
         purchase = self._purchase(entry, _SETTLED)
-        price, until = _amount(entry.data, 0), _number(entry.data, 1, 40)
+        price, until = amount_in(entry.data, 0), number(entry.data, 1, 40)
         if until <= purchase[at.P_UNTIL]:
             raise _wrong(entry, "a renewal cannot shorten")
         purchase[at.P_UNTIL] = until
@@ -329,7 +310,7 @@ class _Folding:
 
     def licence_transferred(self, entry: Entry) -> _About:
         purchase = self._purchase(entry, _SETTLED)
-        before, after = _account(entry.data, 0), _account(entry.data, 1)
+        before, after = account_in(entry.data, 0), account_in(entry.data, 1)
         if before != purchase[at.P_HOLDER]:
             raise _wrong(entry, "not from its holder")
         self._end_holding(entry)
@@ -355,7 +336,7 @@ class _Folding:
         purchase = known.purchases.rows.get(licence)
         if purchase is None or purchase[at.P_ASSET] != subject or id_ in known.requests.rows:
             raise _wrong(entry, "the request exists already, or its licence does not")
-        fee, due = _amount(data, 4), _number(data, 5, 40)
+        fee, due = amount_in(data, 4), number(data, 5, 40)
         known.requests.add(
             [id_, subject, licence, version, actor, data[64:128], fee, _OPEN, time, due, None, pos]
         )
@@ -392,7 +373,7 @@ class _Folding:
     # -- nodes -------------------------------------------------------------------------------------------------
 
     def received(self, entry: Entry) -> _About:
-        source, currency, amount = entry.id, _account(entry.data, 0), _any_amount(entry.data, 1)
+        source, currency, amount = entry.id, account_in(entry.data, 0), wide_amount_in(entry.data, 1)
         if amount == _ZERO:
             return _NOTHING
         # What the market pays in is the same money as an income, and what a node pays as a claim.
@@ -405,19 +386,19 @@ class _Folding:
 
     def claimed(self, entry: Entry) -> _About:
         index, currency, amount = (
-            _number(entry.data, 0, 256),
-            _account(entry.data, 1),
-            _any_amount(entry.data, 2),
+            number(entry.data, 0, 256),
+            account_in(entry.data, 1),
+            wide_amount_in(entry.data, 2),
         )
         if index >= _MOST_POSITIONS:
             raise _wrong(entry, "no node has so many positions")
         if not entry.id[0] & 0x80:
-            self._batch.parties.append((entry.pos, _PAYEE, _holder(entry.id)))
+            self._batch.parties.append((entry.pos, _PAYEE, account_of(entry.id)))
         self._pay(entry, 0, _CLAIM, None, None, entry.subject, entry.id, currency, amount)
         return None, amount, currency
 
     def position_moved(self, entry: Entry) -> _About:
-        index, holder = _number(entry.data, 0, 256), _holder(entry.id)
+        index, holder = number(entry.data, 0, 256), account_of(entry.id)
         if index >= _MOST_POSITIONS:
             raise _wrong(entry, "no node has so many positions")
         self._batch.moves.append((entry.subject, index, entry.pos, holder))
@@ -520,31 +501,3 @@ def _wrong(entry: Entry, why: str) -> TrailError:
         f"{KINDS[entry.kind].name} of 0x{entry.id.hex()} in block {entry.pos >> 20} cannot have happened: {why}; the history is "
         "incomplete"
     )
-
-
-def _number(data: bytes, index: int, bits: int) -> int:
-    value = int.from_bytes(data[32 * index : 32 * index + 32], "big")
-    if value >> bits:
-        raise ValueError(f"field {index} is out of range")
-    return value
-
-
-def _account(data: bytes, index: int) -> bytes:
-    return _holder(data[32 * index : 32 * index + 32])
-
-
-def _holder(word: bytes) -> bytes:
-    if word[:12] != _LEFT:
-        raise ValueError("an account is out of range")
-    return word[12:]
-
-
-def _amount(data: bytes, index: int) -> bytes:
-    start = 32 * index
-    if data[start : start + 16] != _ZERO:
-        raise ValueError(f"field {index} is out of range")
-    return data[start + 16 : start + 32]
-
-
-def _any_amount(data: bytes, index: int) -> bytes:
-    return amount_bytes(int.from_bytes(data[32 * index : 32 * index + 32], "big"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from steelyard.indexer.batch import Batch
 from steelyard.indexer.columns import (
     ASSET_EPOCH,
     ASSET_OWNER,
@@ -23,7 +24,6 @@ from steelyard.indexer.columns import (
     VERSION_FLAGGED_BY,
 )
 from steelyard.indexer.database import Writer
-from steelyard.indexer.fold import Batch
 from steelyard.indexer.known import Known
 from steelyard.indexer.schema import COLUMNS
 

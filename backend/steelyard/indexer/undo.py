@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from steelyard.domain.hash import keccak256
+from steelyard.indexer.batch import Batch
 from steelyard.indexer.database import Reader, Writer
 from steelyard.indexer.entries import KIND_OF, Entry, row_digest
-from steelyard.indexer.fold import Batch, fold
+from steelyard.indexer.fold import fold
 from steelyard.indexer.known import OF_NODE, OF_OFFER, OF_PURCHASE, OF_REQUEST, OF_VERSION, Known
 from steelyard.indexer.schema import SHIFT
 from steelyard.indexer.store import write_entities

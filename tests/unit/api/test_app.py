@@ -462,14 +462,12 @@ def test_a_reader_of_a_stream_who_stalls_is_let_go() -> None:
 
     async def run() -> None:
         scope = {
-            
-                "type": "http",
-                "method": "GET",
-                "path": "/x",
-                "raw_path": b"/x",
-                "query_string": b"",
-                "headers": []
-            ,
+            "type": "http",
+            "method": "GET",
+            "path": "/x",
+            "raw_path": b"/x",
+            "query_string": b"",
+            "headers": [],
             "client": ("127.0.0.1", 1),
         }
 

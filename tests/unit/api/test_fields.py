@@ -97,9 +97,7 @@ def test_there_is_an_end_to_parameters() -> None:
 
 
 def test_an_asset_is_named_as_everywhere() -> None:
-    expected = asset_id(
-        chain_id=HERE.chain_id, registry=HERE.assets, creator=ALICE, name=name_word("digits")
-    )
+    expected = asset_id(chain_id=HERE.chain_id, registry=HERE.assets, creator=ALICE, name=name_word("digits"))
     for text in (
         f"0x{ALICE.hex()}/Digits",
         f"0x{expected.hex()}",

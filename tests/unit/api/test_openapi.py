@@ -50,7 +50,9 @@ def test_parameters_say_their_ranges() -> None:
 def test_amounts_are_text() -> None:
     schemas = description()["components"]["schemas"]
     assert schemas["Payment"]["properties"]["amount"]["type"] == "string"
-    assert schemas["PageOfPayment"]["properties"]["items"]["items"] == {"$ref": "#/components/schemas/Payment"}
+    assert schemas["PageOfPayment"]["properties"]["items"]["items"] == {
+        "$ref": "#/components/schemas/Payment"
+    }
     assert schemas["AssetPage"]["properties"]["items"]["items"] == {"$ref": "#/components/schemas/Asset"}
 
 

@@ -91,7 +91,9 @@ class Stream:
 
 
 @asynccontextmanager
-async def stream(reader: Reader, path: str = "", headers: dict[str, str] | None = None) -> AsyncIterator[Stream]:
+async def stream(
+    reader: Reader, path: str = "", headers: dict[str, str] | None = None
+) -> AsyncIterator[Stream]:
     """Open a stream, and close it as a caller who goes away."""
     gone, got = asyncio.Event(), Got()
     task = asyncio.create_task(
@@ -220,7 +222,9 @@ def test_what_a_reorganisation_took_is_taken_back_and_comes_anew(reader: Reader,
     asyncio.run(run())
 
 
-def test_a_listener_that_was_told_nothing_above_hears_nothing_of_it(reader: Reader, database: Database) -> None:
+def test_a_listener_that_was_told_nothing_above_hears_nothing_of_it(
+    reader: Reader, database: Database
+) -> None:
     world = World()
     grow(world, database, "one", "two")
 

@@ -54,7 +54,18 @@ def test_a_path_leads_to_its_endpoint(path: str, template: str, values: list[tup
 
 @pytest.mark.parametrize(
     "path",
-    ["", "/", "/v2", "/v1/", "/v1/events/", "/v1/events/7/8", "//v1", "/v1/a/x/b", "/v1/export/.json", "/v1/a//b/c"],
+    [
+        "",
+        "/",
+        "/v2",
+        "/v1/",
+        "/v1/events/",
+        "/v1/events/7/8",
+        "//v1",
+        "/v1/a/x/b",
+        "/v1/export/.json",
+        "/v1/a//b/c",
+    ],
 )
 def test_other_paths_lead_nowhere(path: str) -> None:
     assert TREE.find(path.encode()) is None

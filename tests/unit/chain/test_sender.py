@@ -200,6 +200,12 @@ def test_what_reverts_in_its_block_is_an_error_with_its_hash(chain: Chain) -> No
         sender_of(chain).send(CALL)
 
 
+def test_a_priority_fee_that_is_none_is_an_error_of_the_endpoint(chain: Chain) -> None:
+    chain.handlers["eth_maxPriorityFeePerGas"] = lambda _: None
+    with pytest.raises(ChainError):
+        sender_of(chain).fees()
+
+
 # -- nonces and lost answers -------------------------------------------------------------------------------------
 
 

@@ -60,7 +60,10 @@ class Lazy(Mapping[str, object]):
         ([1, (b"",)], [1, ["0x"]]),
         ({"amount": 7, "n": 7}, {"amount": "7", "n": 7}),
         (Lazy(), {"price": "7", "window": 7}),
-        (Outer(Inner(1, 2), (Inner(3, 4),)), {"inner": {"amount": "1", "place": 2}, "several": [{"amount": "3", "place": 4}]}),
+        (
+            Outer(Inner(1, 2), (Inner(3, 4),)),
+            {"inner": {"amount": "1", "place": 2}, "several": [{"amount": "3", "place": 4}]},
+        ),
     ],
 )
 def test_each_kind_of_value(value: object, expected: object) -> None:
