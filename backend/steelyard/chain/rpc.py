@@ -204,6 +204,8 @@ class Rpc:
         by_hash = isinstance(block, bytes)
         given = to_hex(block) if isinstance(block, bytes) else block_param(block)
         value = self.call("eth_getBlockByHash" if by_hash else "eth_getBlockByNumber", (given, False))
+        if value is None and block == "latest":
+            raise ChainError(f"{self.name} has no newest block: it is not ready, or no node")
         if value is None:
             raise NotFoundError(f"{self.name} has no block {given}")
         found = read_block(value)

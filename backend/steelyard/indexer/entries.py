@@ -156,6 +156,21 @@ def read_entries(
         for name, address in contracts.items()
         if name == kind.contract
     }
+    try:
+        return _read(logs, kinds, times, first, last)
+    except (KeyError, ValueError, OverflowError) as exc:
+        raise ChainError(
+            f"{endpoint} answered with logs that are malformed, doubled, out of order or were not asked for"
+        ) from exc
+
+
+def _read(
+    logs: Iterable[LogText],
+    kinds: Mapping[tuple[str, bytes], int],
+    times: Mapping[int, int],
+    first: int,
+    last: int,
+) -> list[Entry]:
     found: list[Entry] = []
     add = found.append
     fromhex = bytes.fromhex
@@ -164,58 +179,53 @@ def read_entries(
     previous = place(first, 0) - 1
     place_block, place_time, prefix, base = -1, 0, b"", 0
     block_text, end = "", 64 + 128
-    try:
-        for log in logs:
-            if log.blockNumber != block_text:
-                block_text = log.blockNumber
-                place_block = _number(block_text)
-                if not first <= place_block <= last:
-                    raise ValueError
-                base = place(place_block, 0)
-                place_time = times[place_block]
-                prefix = place_block.to_bytes(32, "big") + place_time.to_bytes(32, "big")
-            topics = log.topics
-            if len(topics) != 4:
-                continue  # a token's transfer can have the topic of no trail, but an endpoint may filter loosely
-            data = log.data
-            text = "".join((topics[0], topics[1], topics[2], topics[3], data))
-            raw = fromhex(text.replace("0x", ""))
-            # Exactly the two digits "0x" before each of the five went, and nothing was skipped as white space.
-            if len(raw) * 2 + 10 != len(text) or len(data) & 1 or len(text) - len(data) != 264:
+    for log in logs:
+        if log.blockNumber != block_text:
+            block_text = log.blockNumber
+            place_block = _number(block_text)
+            if not first <= place_block <= last:
                 raise ValueError
-            message = prefix + raw
-            kind = kinds[log.address.lower(), message[64:96]]
-            index = int(log.logIndex, 16)
-            pos = base | index
-            if pos <= previous or not 0 <= index < 1 << 20 or log.removed or message[160:172] != _NOBODY:
-                raise ValueError
-            previous = pos
-            if kind in _OF_NODE and not message[96] & 0x80:
-                continue  # the treasury logs what an account receives likewise, but keeps no head of it
-            tx = fromhex(log.transactionHash[2:])
-            if len(tx) != 32:
-                raise ValueError
-            add(
-                make(
-                    Entry,
-                    (
-                        pos,
-                        place_time,
-                        kind,
-                        message[96:128],
-                        message[128:160],
-                        message[172:end],
-                        tx,
-                        int(log.transactionIndex, 16),
-                        message[end:],
-                        keccak256(message),
-                    ),
-                )
+            base = place(place_block, 0)
+            place_time = times[place_block]
+            prefix = place_block.to_bytes(32, "big") + place_time.to_bytes(32, "big")
+        topics = log.topics
+        if len(topics) != 4:
+            continue  # a token's transfer can have the topic of no trail, but an endpoint may filter loosely
+        data = log.data
+        text = "".join((topics[0], topics[1], topics[2], topics[3], data))
+        raw = fromhex(text.replace("0x", ""))
+        # Exactly the two digits "0x" before each of the five went, and nothing was skipped as white space.
+        if len(raw) * 2 + 10 != len(text) or len(data) & 1 or len(text) - len(data) != 264:
+            raise ValueError
+        message = prefix + raw
+        kind = kinds[log.address.lower(), message[64:96]]
+        index = int(log.logIndex, 16)
+        pos = base | index
+        if pos <= previous or not 0 <= index < 1 << 20 or log.removed or message[160:172] != _NOBODY:
+            raise ValueError
+        previous = pos
+        if kind in _OF_NODE and not message[96] & 0x80:
+            continue  # the treasury logs what an account receives likewise, but keeps no head of it
+        tx = fromhex(log.transactionHash[2:])
+        if len(tx) != 32:
+            raise ValueError
+        add(
+            make(
+                Entry,
+                (
+                    pos,
+                    place_time,
+                    kind,
+                    message[96:128],
+                    message[128:160],
+                    message[172:end],
+                    tx,
+                    int(log.transactionIndex, 16),
+                    message[end:],
+                    keccak256(message),
+                ),
             )
-    except (KeyError, ValueError, OverflowError) as exc:
-        raise ChainError(
-            f"{endpoint} answered with logs that are malformed, doubled, out of order or were not asked for"
-        ) from exc
+        )
     return found
 
 

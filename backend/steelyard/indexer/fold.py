@@ -22,8 +22,9 @@ _ACTOR, _OWNER, _SELLER, _BUYER, _HOLDER, _PAYEE, _PAYER, _GRANTEE, _PUBLISHER =
 _ESCROW, _INCOME, _REFUND, _BOND, _FEE, _ANSWER, _RETURNED, _DIRECT, _CLAIM = range(len(PAYMENTS))
 _PAID, _DELIVERED, _SETTLED = int(State.PAID), int(State.DELIVERED), int(State.SETTLED)
 _REFUNDED, _REVOKED = int(State.REFUNDED), int(State.REVOKED)
-_OPEN, _ANSWERED = int(RequestState.OPEN), int(RequestState.ANSWERED)
-_GIVEN_BACK = int(RequestState.RETURNED)
+_OPEN, _ANSWERED, _GIVEN_BACK = (
+    int(state) for state in (RequestState.OPEN, RequestState.ANSWERED, RequestState.RETURNED)
+)
 
 _NATIVE: Final = bytes(20)
 _NONE: Final = bytes(32)
@@ -149,10 +150,9 @@ class _Folding:
             raise _wrong(entry, "not from the owner, or not the next transfer")
         asset[at.ASSET_OWNER], asset[at.ASSET_EPOCH] = after, epoch
         self._known.assets.touch(asset)
-        batch, subject = self._batch, entry.subject
-        batch.cleared.add(subject)
-        for key in [key for key in batch.granted if key[0] == subject]:
-            del batch.granted[key]
+        batch = self._batch
+        batch.cleared.add(entry.subject)
+        batch.granted = {key: granted for key, granted in batch.granted.items() if key[0] != entry.subject}
         self._parties(entry, _OWNER, before, after)
         return _NOTHING
 
@@ -176,9 +176,8 @@ class _Folding:
         if version[at.VERSION_FLAGGED_AT] is None:
             version[at.VERSION_FLAGGED_AT], version[at.VERSION_FLAGGED_BY] = entry.time, entry.data[:32]
             self._known.versions.touch(version)
-        parties = self._batch.parties
-        parties.append((entry.pos, _PUBLISHER, version[at.VERSION_PUBLISHER]))
-        parties.append((entry.pos, _BUYER, purchase[at.P_BUYER]))
+        publisher, buyer = version[at.VERSION_PUBLISHER], purchase[at.P_BUYER]
+        self._batch.parties += ((entry.pos, _PUBLISHER, publisher), (entry.pos, _BUYER, buyer))
         return entry.id, None, None
 
     # -- offers ------------------------------------------------------------------------------------------------
@@ -404,8 +403,6 @@ class _Folding:
         self._batch.moves.append((entry.subject, index, entry.pos, holder))
         self._batch.parties.append((entry.pos, _PAYEE, holder))
         return _NOTHING
-
-    # -- parts -------------------------------------------------------------------------------------------------
 
     def _asset(self, entry: Entry) -> Row:
         asset = self._known.assets.rows.get(entry.subject)

@@ -159,6 +159,12 @@ def test_a_missing_block_is_not_found() -> None:
         rpc_of(transport).get_block(5)
 
 
+def test_a_chain_without_a_newest_block_is_an_error_of_the_endpoint() -> None:
+    transport = FakeTransport({"eth_getBlockByNumber": lambda _: None})
+    with pytest.raises(ChainError):
+        rpc_of(transport).get_block("latest")
+
+
 def test_a_block_of_another_number_is_refused() -> None:
     transport = FakeTransport({"eth_getBlockByNumber": lambda _: block_json(6)})
     with pytest.raises(ChainError):

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from steelyard.domain.types import account_word
 from steelyard.errors import ChainError, LeaseError, TrailError
 from steelyard.indexer.database import Database, open_database
 from steelyard.indexer.lease import Lease
 from steelyard.indexer.report import Fault, Progress, Proved, Report, Undone
-from tests.support.history import CONTRACTS, Chain, Market
+from tests.support.history import CONTRACTS, Chain, Market, account
 from tests.unit.indexer.following import follower, hash_of, rows
 
 
@@ -118,6 +119,16 @@ def test_a_block_without_logs_moves_the_cursor(database: Database) -> None:
     chain.mine([])
     assert following.step().block == 4
     assert rows(database, "SELECT max(number) FROM blocks") == [(4,)]
+
+
+def test_what_an_account_receives_is_no_entry(database: Database) -> None:
+    """The treasury logs it with the same topic, and keeps no head of it."""
+    chain = Chain(Market(1))
+    received = chain.market._log("Received", account_word(account(1)), bytes(32), account(2), bytes(20), 5)
+    chain.mine([received])
+    chain.blocks[-1].heads.clear()
+    assert follower(database, chain).step().entries == 0
+    assert rows(database, "SELECT count(*) FROM heads") == [(0,)]
 
 
 def test_a_chain_younger_than_the_market_is_an_empty_index(database: Database) -> None:
