@@ -1,0 +1,25 @@
+"""A few deaths of the index and of the service; hundreds are `make kill ARGS=--index`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.e2e.kill.shop import opened
+from tests.faults.kill_index import IndexCampaign, lives_campaign, zygote
+
+
+def test_the_index_survives_a_few_deaths(program: Path, tmp_path: Path) -> None:
+    with opened(tmp_path) as shop:
+        made = IndexCampaign(shop, seed=20261121)
+        made.news()
+        with zygote(made.given()) as process:
+            made.at_random(process, 12)
+        made.finish()
+        assert made.counted.random > 0
+        assert made.counted.lost == []
+
+
+def test_the_service_keeps_its_promises_over_a_few_deaths(program: Path, tmp_path: Path) -> None:
+    counted = lives_campaign(tmp_path, lives=2, seed=7, failing=0.0)
+    assert counted.kills > 0 and counted.hooks > 0
+    assert counted.lost == []
