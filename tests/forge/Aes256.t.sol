@@ -76,6 +76,7 @@ contract Aes256Test is Test {
     }
 
     /// forge-config: default.fuzz.runs = 8
+    /// forge-config: long.fuzz.runs = 300
     function testFuzz_EqualsATableBasedAes(bytes32 key, uint96 nonce, uint32 counter, bytes32 seed)
         external
         view
@@ -95,6 +96,7 @@ contract Aes256Test is Test {
     }
 
     /// forge-config: default.fuzz.runs = 32
+    /// forge-config: long.fuzz.runs = 300
     function testFuzz_ASecondApplicationUndoesTheFirst(
         bytes32 key,
         uint96 nonce,

@@ -46,6 +46,7 @@ contract DleqHarness {
 }
 
 /// forge-config: default.fuzz.runs = 16
+/// forge-config: long.fuzz.runs = 300
 contract DleqTest is Test {
     using Prover for uint256;
 

@@ -7,6 +7,7 @@ import {Prover} from "./utils/Prover.sol";
 import {Test} from "./utils/Test.sol";
 
 /// forge-config: default.fuzz.runs = 32
+/// forge-config: long.fuzz.runs = 300
 contract Secp256k1Test is Test {
     using Prover for uint256;
 

@@ -29,7 +29,7 @@ from steelyard.api.route import Answer, Call, Endpoint
 from steelyard.api.service import Authenticate, Once, Reply, Service
 from steelyard.api.tree import Place, Tree
 from steelyard.domain.plain import plain
-from steelyard.errors import SteelyardError
+from steelyard.errors import SteelyardError, UnavailableError
 
 LOG: Final = logging.getLogger("steelyard.api")
 UNLIMITED: Final = frozenset(("get_alive", "get_ready", "get_metrics"))
@@ -325,7 +325,9 @@ class App:
         problem = problem_of(exc) if isinstance(exc, SteelyardError) else Problem("internal")
         if problem.status >= 500:
             instance = secrets.token_hex(8)
-            LOG.error("%s: %s", instance, name, exc_info=exc)
+            # A fault of the chain or the store says all in its words; a bug needs the place.
+            bug = None if isinstance(exc, UnavailableError) else exc
+            LOG.error("%s: %s: %s", instance, name, exc, exc_info=bug)
             problem.members["instance"] = f"urn:steelyard:{instance}"
         return problem.reply()
 

@@ -374,6 +374,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         problems=("plaintext-refused", "range-not-satisfiable", "conflict", "too-large"),
         signed_in=True,
         max_body=MAX_PART,
+        status=201,
+        also=(202,),
     ),
     Endpoint(
         method="GET",
@@ -398,6 +400,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         problems=("plaintext-refused", "not-found", "conflict"),
         signed_in=True,
         idempotent=True,
+        status=202,
     ),
     Endpoint(
         method="DELETE",
@@ -408,6 +411,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         tag="drafts",
         problems=("plaintext-refused", "conflict"),
         signed_in=True,
+        status=204,
     ),
 )
 """What this module serves."""

@@ -49,10 +49,12 @@ _ALWAYS: Final = (
     "too-many-requests",
     "headers-too-large",
     "internal",
+    # A session that is sent and does not hold is told of everywhere.
+    "not-signed-in",
+    "session-ended",
 )
 """Codes that every endpoint may answer with."""
 _BODY: Final = ("bad-body", "too-large", "unsupported-media-type")
-_SIGNED: Final = ("not-signed-in", "session-ended")
 _ONCE: Final = ("idempotency-busy", "idempotency-mismatch")
 _ENTRY_HEADERS: Final[Schema] = {
     "ETag": {"schema": {"type": "string"}, "description": "changes with the block and the question"},
@@ -101,8 +103,6 @@ def codes_of(endpoint: Endpoint) -> tuple[str, ...]:
     found = [*_ALWAYS, *endpoint.problems]
     if endpoint.body is not None or endpoint.method != "GET":
         found += _BODY
-    if endpoint.signed_in:
-        found += _SIGNED
     if endpoint.idempotent:
         found += _ONCE
     return tuple(dict.fromkeys(found))
@@ -183,6 +183,10 @@ def _responses(endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:
     if schema is not None and endpoint.status != 204:
         good["content"] = {media: {"schema": schema}}
     responses: dict[str, Any] = {str(endpoint.status): good}
+    for status in endpoint.also:
+        responses[str(status)] = {"description": endpoint.summary}
+        if schema is not None:
+            responses[str(status)]["content"] = {media: {"schema": {}}}
     if endpoint.method == "GET" and not endpoint.signed_in:
         if media == "application/json":
             good["headers"] = _ENTRY_HEADERS

@@ -74,6 +74,7 @@ class Endpoint:
         idempotent: whether it takes ``Idempotency-Key``.
         max_body: most bytes of a body.
         status: HTTP status when all went well.
+        also: further statuses that say so, such as 202 while it goes on; their bodies are described in words only.
     """
 
     method: str
@@ -91,3 +92,4 @@ class Endpoint:
     idempotent: bool = False
     max_body: int = 65_536
     status: int = 200
+    also: tuple[int, ...] = ()

@@ -262,6 +262,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         tag="session",
         answer=Nonce,
         problems=("too-many-requests",),
+        status=201,
     ),
     Endpoint(
         method="POST",
@@ -273,6 +274,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         body=SignIn,
         answer=Session,
         problems=("bad-message", "bad-signature", "chain-unavailable"),
+        status=201,
     ),
     Endpoint(
         method="DELETE",
@@ -282,6 +284,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="End the session",
         tag="session",
         signed_in=True,
+        status=204,
     ),
 )
 """What this module serves."""

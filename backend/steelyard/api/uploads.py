@@ -235,6 +235,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         problems=("too-large",),
         signed_in=True,
         idempotent=True,
+        status=201,
+        also=(200,),
     ),
     Endpoint(
         method="GET",
@@ -258,6 +260,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         problems=("not-found", "wrong-block", "conflict", "too-large", "store-unavailable"),
         signed_in=True,
         max_body=MAX_BLOCK,
+        status=204,
     ),
     Endpoint(
         method="POST",
@@ -269,6 +272,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         answer=Completed,
         problems=("not-found", "conflict", "unverified", "store-unavailable"),
         signed_in=True,
+        also=(202,),
     ),
     Endpoint(
         method="DELETE",
@@ -279,6 +283,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         tag="uploads",
         problems=("not-found", "conflict"),
         signed_in=True,
+        status=204,
     ),
 )
 """What this module serves."""

@@ -200,6 +200,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         problems=("conflict", "not-ready"),
         signed_in=True,
         idempotent=True,
+        status=201,
     ),
     Endpoint(
         method="GET",
@@ -231,6 +232,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         tag="webhooks",
         problems=("not-found",),
         signed_in=True,
+        status=204,
     ),
     Endpoint(
         method="POST",

@@ -61,7 +61,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     },
     "Audit": {
         "audit": ("audit", "Show, export and verify a trail, or ask the index."),
-        "index": ("index", "Keep the index up to date."),
+        "index": ("index", "Keep the index up to date, which answers audit questions."),
     },
 }
 """Sections of the help: for each command its module and what it does, so that help imports none of them."""

@@ -31,7 +31,7 @@ def test_every_endpoint_is_in_it_with_every_status_and_no_other() -> None:
     for item in endpoints():
         said = description()["paths"][item.path][item.method.lower()]
         assert said["operationId"] == item.name
-        statuses = {str(item.status), *(str(CODES[code][0]) for code in codes_of(item))}
+        statuses = {str(item.status), *map(str, item.also), *(str(CODES[code][0]) for code in codes_of(item))}
         assert statuses <= set(said["responses"]) <= statuses | {"304", "206"}
 
 
