@@ -168,13 +168,20 @@ class IndexCampaign:
                     self.counted.commits += 1
 
     def at_random(self, process: subprocess.Popen[str], kills: int) -> None:
-        """Kill it at random moments."""
-        for number in range(kills):
+        """Kill it at random moments, so many times; how long a life is at most follows what this machine takes for a round."""
+        longest = LONGEST
+        for number in range(kills * 10):
+            if self.counted.random == kills:
+                return
             if number % 20 == 0:
                 self.forget()
             self.news()
-            begin(process, what="index", after=self.chance.uniform(0, LONGEST))
-            self.counted.random += ended(process) == signal.SIGKILL
+            begin(process, what="index", after=self.chance.uniform(0, longest))
+            found = ended(process)
+            assert found in (0, signal.SIGKILL), f"it ended with exit code {-found}"
+            killed = found == signal.SIGKILL
+            longest = min(LONGEST, longest * 1.2) if killed else max(0.001, longest * 0.7)
+            self.counted.random += killed
             self.look()
 
     def forget(self) -> None:
