@@ -81,7 +81,10 @@ def sale(stage: Stage, first: Trained, second: Trained) -> int:
         stage.fact("Bob spent", f"{eth(spent)} (price and gas)")
         opened(stage, purchase, first)
 
-        stage.scene("Alice publishes version 2; Bob's licence covers it, so he asks for its key")
+        stage.scene(
+            "An hour later Alice publishes version 2; Bob's licence covers it, so he asks for its key"
+        )
+        stage.pass_time(HOUR)
         newer = alice.new_version("alice/digits", second.folder, positions=shares)
         stage.fact("accuracy", f"{first.accuracy:.3f} before, {second.accuracy:.3f} now")
         stage.sent("published", newer)
