@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from steelyard.audit import mpt, rlp
+from steelyard.audit import mpt
+from steelyard.domain import rlp
 from steelyard.domain.hash import keccak256
 from steelyard.domain.types import Address
 from steelyard.errors import ProofError

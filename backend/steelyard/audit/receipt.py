@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from steelyard.audit import mpt, rlp
+from steelyard.audit import mpt
 from steelyard.audit.bundle import ReceiptProof
 from steelyard.audit.entry import Entry
+from steelyard.domain import rlp
 from steelyard.domain.hash import keccak256
 from steelyard.domain.header import parse
 from steelyard.errors import ProofError

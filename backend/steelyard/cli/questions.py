@@ -46,7 +46,7 @@ _OLDEST = click.option("--oldest-first", is_flag=True, help="In the order of the
 @click.command("events", cls=Command)
 @_REF
 @click.option("--version", metavar="REF", help="About this version, such as alice/digits@2.")
-@click.option("--who", help="That concern this account.")
+@click.option("--who", metavar="WHO", help="That concern this account.")
 @click.option("--as", "party", type=click.Choice(_PARTIES), help="How they concern it.")
 @click.option("--event", "kinds", multiple=True, metavar="NAME", help="Of this kind; repeatable.")
 @_SINCE
@@ -114,7 +114,7 @@ def events(
 @click.argument("ref")
 @click.option("--at", type=TIME, help="At this time; else now, as far as the index is.")
 @click.option("--covers", metavar="REF", help="Whose licence covered this version.")
-@click.option("--who", help="Only licences that this account held.")
+@click.option("--who", metavar="WHO", help="Only licences that this account held.")
 @listed
 @with_session
 def holders(
@@ -168,7 +168,7 @@ def version(session: Session, ref: str, at: int | None) -> None:
 
 
 @click.command("payments", cls=Command)
-@click.option("--to", help="To this account.")
+@click.option("--to", metavar="WHO", help="To this account.")
 @click.option("--from", "payer", metavar="WHO", help="From this account.")
 @click.option("--share", metavar="WHO", help="To nodes in which this account has a position.")
 @click.option("--node", metavar="ID", help="To or from this revenue node.")
@@ -271,7 +271,7 @@ def earnings(session: Session, who: str, since: int | None, until: int | None) -
 
 
 @click.command("obligations", cls=Command)
-@click.option("--who", help="Of this account, as seller, buyer or holder.")
+@click.option("--who", metavar="WHO", help="Of this account, as seller, buyer or holder.")
 @_REF
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(_DUTIES), help="Of this kind; repeatable.")
 @click.option("--within", type=_DURATION, help="Due within this time, such as 7d, or overdue.")
