@@ -34,7 +34,7 @@ contract Treasury is Trail, ITreasury, ReentrancyGuardTransient {
     /// @inheritdoc ITreasury
     function nodeOf(bytes32 salt, Position[] calldata positions) public pure returns (bytes32) {
         uint256 count = positions.length;
-        if (count == 0 || count > MAX_POSITIONS) revert Treasury_BadPositions();
+        if (count > MAX_POSITIONS) revert Treasury_BadPositions();
         uint256 sum;
         for (uint256 i; i < count; ++i) {
             if (positions[i].weight == 0 || !_isPayee(positions[i].payee)) revert Treasury_BadPositions();

@@ -15,6 +15,7 @@ from brownie import (
     NoReturnCoin,
     PausableCoin,
     RebasingCoin,
+    ShrinkingCoin,
     SilentCoin,
     TwinCoin,
     UpgradableCoin,
@@ -39,7 +40,7 @@ SOUND = (
 )
 """Kinds that behave as long as their issuer does: a purchase in them passes."""
 
-FALSE = ("fee on transfer", "silent", "lying")
+FALSE = ("fee on transfer", "silent", "lying", "shrinking")
 """Kinds that never move what they are asked to: a purchase in them reverts."""
 
 
@@ -79,6 +80,7 @@ def make_token(kind: str, deployer: Any) -> Token:
         "fee on transfer": FeeCoin,
         "silent": SilentCoin,
         "lying": LyingCoin,
+        "shrinking": ShrinkingCoin,
     }
     if kind in plain:
         return Token(deployer.deploy(plain[kind]))
