@@ -83,4 +83,4 @@ clean: ## remove what was built; the environments stay
 
 distclean: clean ## remove the environments too
 	@echo "distclean: environments, node_modules"
-	@rm -rf .venv .venv-uv .venv-node .venv-brownie .venv-audit .venv-fuzz node_modules
+	@rm -rf .venv .venv-uv .venv-node .venv-native .venv-brownie .venv-audit .venv-fuzz node_modules

