@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import ctypes
 
-FILE: Final = Path(__file__).with_name("_leaves.so")
-"""The compiled library; the same name on every system, since only this module loads it."""
+FILE: Final = Path(__file__).with_name("leaves.native")
+"""The compiled library. Not ``.so``: it is no module, and Python would take it for one."""
 
 _MESSAGE: Final = bytes(range(256)) * 16 + b"tail"
 
