@@ -29,11 +29,14 @@ from steelyard.api.route import Answer, Call, Endpoint
 from steelyard.api.service import Authenticate, Once, Reply, Service
 from steelyard.api.tree import Place, Tree
 from steelyard.domain.plain import plain
+from steelyard.domain.types import Address
 from steelyard.errors import SteelyardError, UnavailableError
 
 LOG: Final = logging.getLogger("steelyard.api")
 UNLIMITED: Final = frozenset(("get_alive", "get_ready", "get_metrics"))
 """Endpoints that take nothing from a caller's bucket: what watches the service must not be refused with the crowd."""
+UPLOAD_BURST: Final = 4
+"""Seconds of upload at full rate that an account has in its bucket: an upload that begins is not slowed at once."""
 _READS: Final = frozenset(("GET", "HEAD"))
 _EXPOSED: Final = (
     b"ETag, Link, Retry-After, Content-Range, Accept-Ranges, Content-Disposition, Idempotent-Replayed"
@@ -82,6 +85,8 @@ class App:
         self._once = once
         self._limits = limits
         self._buckets = Buckets(per_minute=limits.per_minute, burst=limits.burst, size=limits.callers)
+        second = limits.upload << 20
+        self._bytes = Buckets(per_minute=second * 60, burst=second * UPLOAD_BURST, size=limits.callers)
         if service.metrics is None:
             service.metrics = Metrics([endpoint.name for endpoint in endpoints])
         self._metrics = service.metrics
@@ -135,17 +140,7 @@ class App:
         service, limits = self.service, self._limits
         caller = caller_of(scope["client"], scope["headers"], service.options.proxies)
         request = Request(scope, receive)
-        account = None
-        wait = 0.0 if endpoint.name in UNLIMITED else self._buckets.take(caller, monotonic())
-        if endpoint.signed_in or b"authorization" in headers:
-            if self._authenticate is not None:
-                who = self._authenticate(service, request)
-                account = await who if inspect.isawaitable(who) else who
-            if account is None and endpoint.signed_in:
-                raise Problem("not-signed-in", headers={"www-authenticate": "Bearer"})
-        # Who shares an address with many still has what his session may ask for.
-        if wait and (account is None or (wait := self._buckets.take(account, monotonic()))):
-            raise Problem("too-many-requests", retry_after=seconds_text(wait))
+        account = await self._admit(headers, endpoint, caller, request)
         if endpoint.raw is None and (accept := headers.get(b"accept")) and _json_wanted(endpoint, accept):
             raise Problem("not-acceptable", "this answers in JSON")
         values = {name: decode(value, name) for name, value in path} if path else {}
@@ -165,6 +160,39 @@ class App:
         except TimeoutError as exc:
             raise Problem("timeout") from exc
 
+    async def _admit(
+        self, headers: Headers, endpoint: Endpoint, caller: str, request: Request
+    ) -> Address | None:
+        """Return who is signed in, if he may ask as often, or send as much, as he does."""
+        account, wait = None, 0.0
+        if endpoint.name not in UNLIMITED and not endpoint.by_bytes:
+            wait = self._buckets.take(caller, monotonic())
+        if endpoint.signed_in or b"authorization" in headers:
+            try:
+                account = await self._who(endpoint, request)
+            except Problem:
+                # Only who is signed in is limited by his bytes.
+                if endpoint.by_bytes and (wait := self._buckets.take(caller, monotonic())):
+                    raise Problem("too-many-requests", retry_after=seconds_text(wait)) from None
+                raise
+        if endpoint.by_bytes:
+            wait = self._bytes.take(account, monotonic(), _length(headers, endpoint.max_body))
+        elif wait and account is not None:
+            # Who shares an address with many still has what his session may ask for.
+            wait = self._buckets.take(account, monotonic())
+        if wait:
+            raise Problem("too-many-requests", retry_after=seconds_text(wait))
+        return account
+
+    async def _who(self, endpoint: Endpoint, request: Request) -> Address | None:
+        account = None
+        if self._authenticate is not None:
+            who = self._authenticate(self.service, request)
+            account = await who if inspect.isawaitable(who) else who
+        if account is None and endpoint.signed_in:
+            raise Problem("not-signed-in", headers={"www-authenticate": "Bearer"})
+        return account
+
     async def _act(
         self,
         scope: Scope,
@@ -173,12 +201,13 @@ class App:
         endpoint: Endpoint,
         path: dict[str, str],
         query: object,
-        account: object,
+        account: Address | None,
         caller: str,
     ) -> Reply | Response:
         """Return what an endpoint answers that takes a body, or changes something."""
         service = self.service
         data, body = b"", None
+        _check_coding(scope)
         if endpoint.raw is not None:
             _check_media(headers, endpoint.raw)
             _check_length(headers, endpoint.max_body)
@@ -196,7 +225,7 @@ class App:
             path=path,
             query=query,
             body=body,
-            account=account,  # type: ignore[arg-type]  # an Address or None
+            account=account,
             request=Request(scope, receive),
         )
         key = headers.get(b"idempotency-key")
@@ -387,6 +416,22 @@ def _check_media(headers: Headers, wanted: str) -> None:
     given = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
     if given != wanted:
         raise Problem("unsupported-media-type", f"this takes {wanted}")
+
+
+def _check_coding(scope: Scope) -> None:
+    for name, value in scope["headers"]:
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise Problem(
+                "unsupported-media-type",
+                "no body is taken in a content coding",
+                headers={"accept-encoding": "identity"},
+            )
+
+
+def _length(headers: Headers, most: int) -> int:
+    """Return the bytes that a body has, as far as is said; at most, and else, ``most``."""
+    length = headers.get(b"content-length", b"")
+    return min(int(length), most) if length.isdigit() else most
 
 
 def _check_length(headers: Headers, most: int) -> None:

@@ -1,4 +1,4 @@
-"""How much one caller may ask for: token buckets by caller, in a table that cannot grow without end."""
+"""How much one caller may ask for: buckets of requests or bytes by caller, in a table that cannot grow without end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Buckets:
     """
 
     def __init__(self, *, per_minute: int, burst: int, size: int) -> None:
-        """Remember rate, depth, and how many callers there may be; no limit if the rate is 0."""
+        """Remember rate and depth, of requests or bytes, and how many callers there may be; no limit if the rate is 0."""
         self._rate = per_minute / 60
         self._burst = float(burst)
         self._size = size
@@ -25,32 +25,34 @@ class Buckets:
         """Return how many callers are remembered."""
         return len(self._table)
 
-    def take(self, caller: object, now: float) -> float:
-        """Take one request out of the caller's bucket.
+    def take(self, caller: object, now: float, amount: float = 1.0) -> float:
+        """Take a request, or so many bytes, out of the caller's bucket.
 
         Args:
             caller: who asks.
             now: seconds of a clock that only goes forward.
+            amount: how much; of more than the bucket holds, all that it holds.
 
         Returns:
-            0, or the seconds until there is one again.
+            0, or the seconds until there is as much again; then nothing was taken.
         """
         if not self._rate:
             return 0.0
+        amount = min(amount, self._burst)
         table = self._table
         found = table.get(caller)
         if found is None:
             if len(table) >= self._size:
                 table.popitem(last=False)
-            table[caller] = [self._burst - 1, now]
+            table[caller] = [self._burst - amount, now]
             return 0.0
         table.move_to_end(caller)
         left = min(self._burst, found[0] + (now - found[1]) * self._rate)
         found[1] = now
-        if left < 1:
+        if left < amount:
             found[0] = left
-            return (1 - left) / self._rate
-        found[0] = left - 1
+            return (amount - left) / self._rate
+        found[0] = left - amount
         return 0.0
 
 

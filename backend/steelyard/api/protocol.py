@@ -66,6 +66,10 @@ class Protocol(HttpToolsProtocol):
         if size > self._limits.header:
             self._too_large = True
             raise ValueError("too large")  # ends the parser, which has `send_400_response` called
+        version, hosts = self.parser.get_http_version(), sum(name == b"host" for name, _ in self.headers)
+        # RFC 9112, 3.2: what has no host, or two, may be read otherwise by a proxy in front.
+        if version not in ("1.1", "1.0") or hosts > 1 or (version == "1.1" and not hosts):
+            raise ValueError("not HTTP/1.1")
         self._in_head = False
         self._held = 0
         self._stop_timer()

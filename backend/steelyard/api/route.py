@@ -73,6 +73,7 @@ class Endpoint:
         signed_in: whether it needs a session.
         idempotent: whether it takes ``Idempotency-Key``.
         max_body: most bytes of a body.
+        by_bytes: limited by the bytes of its bodies, for each account, and not by how often it is asked; needs a session.
         status: HTTP status when all went well.
         also: further statuses that say so, such as 202 while it goes on; their bodies are described in words only.
     """
@@ -91,5 +92,6 @@ class Endpoint:
     signed_in: bool = False
     idempotent: bool = False
     max_body: int = 65_536
+    by_bytes: bool = False
     status: int = 200
     also: tuple[int, ...] = ()

@@ -34,6 +34,7 @@ class Limits:
     Attributes:
         per_minute: requests in a minute, of one address (of IPv6 one /64) or one session; 0 for no limit.
         burst: how many of them at once.
+        upload: MiB of blocks in a second of one account, which are no requests of the others; 0 for no limit.
         callers: how many callers are remembered; the one that was quiet for longest is forgotten.
         header: bytes of request line and headers.
         seconds: until a request has arrived, and until it is answered (streams apart).
@@ -47,6 +48,7 @@ class Limits:
 
     per_minute: int = 300
     burst: int = 100
+    upload: int = 64
     callers: int = 20_000
     header: int = 65_536
     seconds: float = 30.0

@@ -259,6 +259,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         raw=BLOCK_TYPE,
         problems=("not-found", "wrong-block", "conflict", "too-large", "store-unavailable"),
         signed_in=True,
+        by_bytes=True,
         max_body=MAX_BLOCK,
         status=204,
     ),

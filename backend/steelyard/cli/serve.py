@@ -68,6 +68,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="Requests a minute of one address; 0 for any.",
 )
+@click.option(
+    "--upload-rate",
+    type=click.IntRange(0, 1 << 20),
+    default=64,
+    show_default=True,
+    metavar="MIB",
+    help="MiB a second that an account may upload; 0 for any.",
+)
 @click.option("--proxy", "proxies", multiple=True, metavar="ADDRESS", help="Believe its X-Forwarded-For.")
 @click.option(
     "--confirmations",
@@ -92,6 +100,7 @@ def serve_command(
     workers: int,
     max_lag: int,
     rate: int,
+    upload_rate: int,
     proxies: tuple[str, ...],
     confirmations: int,
     accept_plaintext: bool,
@@ -134,7 +143,7 @@ def serve_command(
 
             options = Options(
                 max_lag=max_lag,
-                limits=Limits(per_minute=rate),
+                limits=Limits(per_minute=rate, upload=upload_rate),
                 proxies=frozenset(proxies),
                 accept_plaintext=accept_plaintext,
                 allow_private_webhooks=allow_private_webhooks,

@@ -381,6 +381,46 @@ def test_a_session_has_a_bucket_of_its_own_when_that_of_its_address_is_empty() -
     assert [made.get("/x", signed).status for _ in range(2)] == [200, 429]
 
 
+def _sender(**limits: int) -> Made:
+    return make(
+        method="PUT",
+        raw="text/plain",
+        signed_in=True,
+        by_bytes=True,
+        max_body=1 << 20,
+        limits=Limits(**limits),
+    )
+
+
+def test_what_is_limited_by_its_bytes_takes_no_requests() -> None:
+    made = _sender(per_minute=6, burst=1, upload=1)
+    signed = {"authorization": "Bearer alice", "content-type": "text/plain"}
+    # Without a length as much as there may be: four seconds' worth is there at first.
+    sent = [made.ask("PUT", "/x", signed | {"content-length": "524288"}).status for _ in range(2)]
+    sent += [made.ask("PUT", "/x", signed).status for _ in range(4)]
+    assert sent == [200] * 5 + [429]
+    assert made.get("/y").status == 404, "the address still has its request"
+
+
+def test_who_is_not_signed_in_is_not_limited_by_his_bytes() -> None:
+    made = _sender(per_minute=6, burst=1, upload=1)
+    assert [made.ask("PUT", "/x").json["code"] for _ in range(2)] == ["not-signed-in", "too-many-requests"]
+
+
+def test_no_upload_rate_is_no_limit() -> None:
+    made = _sender(per_minute=6, burst=1, upload=0)
+    signed = {"authorization": "Bearer alice", "content-type": "text/plain"}
+    assert {made.ask("PUT", "/x", signed).status for _ in range(9)} == {200}
+
+
+def test_a_body_in_a_content_coding_is_refused() -> None:
+    made = make(method="POST", body=Wish)
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    got = made.ask("POST", "/x", headers, body=b"{}")
+    assert (got.status, got.headers["accept-encoding"]) == (415, "identity")
+    assert made.ask("POST", "/x", headers | {"content-encoding": "Identity"}, body=b"{}").status == 400
+
+
 def test_only_a_trusted_proxy_names_another_caller() -> None:
     limits = Limits(per_minute=6, burst=1)
     plain = make(limits=limits)

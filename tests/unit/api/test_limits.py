@@ -15,6 +15,14 @@ def test_a_bucket_is_full_at_first_and_refills_steadily() -> None:
     assert [buckets.take("a", 1000.0) for _ in range(4)] == [0, 0, 0, 1], "not above the burst"
 
 
+def test_a_bucket_may_hold_bytes() -> None:
+    buckets = Buckets(per_minute=600, burst=40, size=10)
+    assert [buckets.take("a", 0.0, 15) for _ in range(3)] == [0, 0, 0.5]
+    assert buckets.take("a", 0.0, 10) == 0, "what was refused took nothing"
+    assert buckets.take("a", 4.0, 1000) == 0, "more than it holds takes all of it"
+    assert buckets.take("a", 4.0, 1) == 0.1
+
+
 def test_refused_requests_do_not_push_the_next_one_back() -> None:
     buckets = Buckets(per_minute=60, burst=1, size=10)
     buckets.take("a", 0.0)
