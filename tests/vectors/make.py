@@ -1,4 +1,4 @@
-"""Writes delivery.json and content.json, which the Python and the Solidity tests share.
+"""Writes delivery.json, content.json and metering.json, which the Python and the Solidity tests share.
 
 Run ``python tests/vectors/make.py`` after a change of the format; ``tests/unit/crypto/test_vectors.py`` fails
 while the files are not what this prints. Every object of a list has the same keys, in alphabetical order, and
@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import content_cases
 import delivery_cases
+import metering_cases
 
 HERE = Path(__file__).resolve().parent
 
@@ -27,6 +28,7 @@ def render() -> dict[str, str]:
     files: dict[str, dict[str, Any]] = {
         "delivery.json": delivery_cases.build(),
         "content.json": content_cases.build(),
+        "metering.json": metering_cases.build(),
     }
     return {name: json.dumps(value, indent=1, sort_keys=True) + "\n" for name, value in files.items()}
 

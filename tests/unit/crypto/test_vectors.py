@@ -17,6 +17,7 @@ from tests.vectors import make
 VECTORS = Path(__file__).parents[2] / "vectors"
 DELIVERY = json.loads((VECTORS / "delivery.json").read_text())
 CONTENT = json.loads((VECTORS / "content.json").read_text())
+METERING = json.loads((VECTORS / "metering.json").read_text())
 PROOFS = DELIVERY["honest"] + DELIVERY["negative"]
 
 
@@ -26,7 +27,7 @@ def test_files_are_what_the_code_makes() -> None:
 
 
 def test_rows_of_a_list_have_the_same_keys() -> None:
-    for document in (DELIVERY, CONTENT):
+    for document in (DELIVERY, CONTENT, METERING):
         for rows in document.values():
             if isinstance(rows, list):
                 assert len({tuple(row) for row in rows}) == 1
