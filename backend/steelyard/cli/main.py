@@ -20,6 +20,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "up": ("local", "Start a chain, a store and a market here."),
         "down": ("local", "Stop what `up` started."),
         "status": ("local", "Show what runs and where."),
+        "store": ("store", "Look into the content store, and keep it."),
         "account": ("account", "Create and keep accounts."),
         "config": ("settings", "Show every setting and its source."),
         "doctor": ("doctor", "Check everything, and say what to do."),

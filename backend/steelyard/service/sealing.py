@@ -142,6 +142,7 @@ def _seal(
     )
     with (
         _store(context) as store,
+        store.adding(),
         tempfile.SpooledTemporaryFile(_SPOOL) as tags,
         tempfile.SpooledTemporaryFile(_SPOOL) as leaves,
     ):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -57,8 +57,13 @@ class Store(ABC):
         name = parse_cid(cid)
         return verify_block(name, self._claimed(name))
 
-    def put_block(self, cid: str, data: bytes) -> None:
+    def put_block(self, cid: str, data: bytes, *, hashed: bool = False) -> None:
         """Store a block.
+
+        Args:
+            cid: its identifier.
+            data: its bytes.
+            hashed: the caller has just compared the two, so that they are not compared again.
 
         Raises:
             InputError: more than MAX_BLOCK bytes.
@@ -67,7 +72,8 @@ class Store(ABC):
         name = parse_cid(cid)
         if len(data) > MAX_BLOCK:
             raise InputError(f"block of {len(data)} bytes is above the limit of {MAX_BLOCK}")
-        verify_block(name, data)
+        if not hashed:
+            verify_block(name, data)
         with _mapped(f"storing block {name}"):
             self._store(name, data)
 
@@ -78,6 +84,14 @@ class Store(ABC):
             return self._has(name)
 
     # -- pins ------------------------------------------------------------------------------------------------
+
+    def adding(self) -> AbstractContextManager[None]:
+        """Keep the store's collector away, from the first block that is added to the pin.
+
+        Needed where that may take longer than the time for which the store keeps what is not pinned, or where
+        blocks that were there before are only linked to. A no-op where the store collects by its own rules.
+        """
+        return nullcontext()
 
     def pin(self, cid: str) -> None:
         """Keep a block and everything below it until `unpin`. Pinning twice is pinning once.
@@ -251,6 +265,25 @@ class Store(ABC):
             NotFoundError: a block is missing.
             VerificationError: a block is false or malformed, or there are more than MAX_WALK.
         """
+        for name, declared, block in self._visit(cid, leaves=leaves):
+            yield Visited(name, declared if block is None else len(block))
+
+    def blocks(self, cid: str) -> Iterator[tuple[CID, bytes]]:
+        """Yield every block of a DAG once with its bytes, verified: depth first, parents before children.
+
+        Children come in the order of their links, and a block that is linked again is not repeated, so that
+        the order depends on the DAG alone.
+
+        Raises:
+            NotFoundError: a block is missing.
+            VerificationError: a block is false or malformed, or there are more than MAX_WALK.
+        """
+        for name, _, block in self._visit(cid, leaves=True):
+            assert block is not None  # leaves were asked for
+            yield name, block
+
+    def _visit(self, cid: str, *, leaves: bool) -> Iterator[tuple[CID, int | None, bytes | None]]:
+        """Yield (block, size that a parent declared, bytes unless it is a leaf that was not asked for)."""
         todo: list[tuple[CID, int | None]] = [(parse_cid(cid), None)]
         seen: set[CID] = set()
         while todo:
@@ -262,10 +295,10 @@ class Store(ABC):
                 raise VerificationError(f"{cid} has more than {MAX_WALK} blocks")
             raw = codec_of(name) is Codec.RAW
             if raw and not leaves:
-                yield Visited(name, declared)
+                yield name, declared, None
                 continue
             block = self.get_block(name)
-            yield Visited(name, len(block))
+            yield name, declared, block
             if not raw:
                 todo.extend((link.cid, link.tsize) for link in reversed(decode_node(block).links))
 

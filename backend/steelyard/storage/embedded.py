@@ -6,24 +6,37 @@ Layout (version 1)::
     blocks/<last two hex digits of the digest>/<digest in hex>
     pins/<cid>                      empty files
     tmp/<random>                    blocks being written
+    lock                            held, shared, by whoever adds, and alone by whoever collects
 
 A block is written to ``tmp``, flushed to the disk, and renamed into place, so a name in ``blocks`` never
 stands for half a block, whenever the writer is killed. Renames reach the disk at the latest when something is
 pinned: `pin` flushes the directories of all blocks below it before the pin appears. Any number of processes
 may share the folder: names are digests, so two writers of one name write the same bytes. Reading still
 hashes, for disks fail too; and writing a block that is there in a damaged form replaces it.
+
+What no pin reaches stays for a time after it was last written or asked to be written, and while anybody holds
+the lock for `EmbeddedStore.adding`; then `upkeep.collect` may remove it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from steelyard.errors import ConfigError, InputError, NotFoundError, StoreError, VerificationError
+from steelyard.errors import (
+    ConfigError,
+    InputError,
+    NotFoundError,
+    RefusedError,
+    StoreError,
+    VerificationError,
+)
 from steelyard.storage.base import Store
 from steelyard.storage.cid import CID, Codec, codec_of, digest_of, parse_cid
 
@@ -33,6 +46,9 @@ FORMAT = "steelyard-store 1\n"
 STALE_SECONDS = 3600
 """Age in seconds after which a file in ``tmp`` belongs to a writer that died. A live writer that lost it
 tries again."""
+
+_POLL_SECONDS = 0.05
+_BLOCK_NAME = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class EmbeddedStore(Store):
@@ -49,6 +65,7 @@ class EmbeddedStore(Store):
         self._blocks = self._path / "blocks"
         self._pins = self._path / "pins"
         self._tmp = self._path / "tmp"
+        self._lock = self._path / "lock"
         try:
             self._open()
         except OSError as exc:
@@ -69,12 +86,71 @@ class EmbeddedStore(Store):
     def usage(self) -> tuple[int, int]:
         """Return the number of blocks and their bytes."""
         count = size = 0
-        for shard in self._blocks.iterdir():
-            with os.scandir(shard) as entries:
-                for entry in entries:
-                    count += 1
-                    size += entry.stat().st_size
+        for _, entry in self.files():
+            count += 1
+            size += entry.stat().st_size
         return count, size
+
+    def files(self) -> Iterator[tuple[bytes, os.DirEntry[str]]]:
+        """Yield the digest (32 bytes) and the file of every block, in no particular order, unread."""
+        for shard in sorted(os.listdir(self._blocks)):
+            with os.scandir(self._blocks / shard) as entries:
+                for entry in entries:
+                    if _BLOCK_NAME.fullmatch(entry.name):
+                        yield bytes.fromhex(entry.name), entry
+
+    # -- the lock --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def adding(self) -> Iterator[None]:
+        """Keep the collectors of all processes away, from the first block that is added to the pin.
+
+        Any number may hold it at a time. A killed process lets go of it.
+        """
+        handle = self._lock_now(fcntl.LOCK_SH)
+        assert handle is not None  # it was waited for
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+    @contextmanager
+    def collecting(self, *, wait: float) -> Iterator[None]:
+        """Be alone: nobody adds or pins meanwhile.
+
+        Args:
+            wait: seconds for which others may finish what they add.
+
+        Raises:
+            RefusedError: somebody still adds after that time.
+        """
+        # Asked again and again instead of waiting in the kernel, where one collector would hold up all others.
+        deadline = time.monotonic() + wait
+        handle = self._lock_now(fcntl.LOCK_EX | fcntl.LOCK_NB)
+        while handle is None:
+            if time.monotonic() > deadline:
+                raise RefusedError(
+                    f"something is being added to the store {self._path}; try again when it is done"
+                )
+            time.sleep(_POLL_SECONDS)
+            handle = self._lock_now(fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+    def _lock_now(self, kind: int) -> int | None:
+        """Return a descriptor that holds the lock until it is closed, or None if it is not to be had now."""
+        # A description of its own each time: locks belong to it, so that threads exclude each other as well.
+        handle = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(handle, kind)
+        except BaseException as exc:
+            os.close(handle)
+            if isinstance(exc, BlockingIOError):
+                return None
+            raise
+        return handle
 
     # -- opening ---------------------------------------------------------------------------------------------
 
@@ -92,7 +168,13 @@ class EmbeddedStore(Store):
 
     def _is_ours(self) -> bool:
         """Whether the folder holds nothing but what another process that is creating the store puts there."""
-        return {entry.name for entry in self._path.iterdir()} <= {"blocks", "pins", "tmp", "format"}
+        return {entry.name for entry in self._path.iterdir()} <= {
+            "blocks",
+            "pins",
+            "tmp",
+            "lock",
+            "format",
+        }
 
     def _create(self, marker: Path) -> None:
         for folder in (self._pins, self._tmp, *(self._blocks / f"{shard:02x}" for shard in range(256))):
@@ -127,12 +209,15 @@ class EmbeddedStore(Store):
 
     def _store(self, cid: CID, data: bytes) -> None:
         path = self._block_path(cid)
-        # Comparing costs a read instead of a flushed write, and mends a block that a failing disk has
-        # damaged.
-        with suppress(FileNotFoundError), open(path, "rb", buffering=0) as file:
-            if _read(file.fileno(), len(data) + 1) == data:
-                return
-        self._write(path, data)
+        # Under the lock, so that a collector sees either an old block before this call, or a fresh one after.
+        with self.adding():
+            # Comparing costs a read instead of a flushed write, and mends a block that a failing disk has
+            # damaged. Only the owner may make a file look fresh; what another owns is written again.
+            with suppress(FileNotFoundError, PermissionError), open(path, "rb", buffering=0) as file:
+                if _read(file.fileno(), len(data) + 1) == data:
+                    os.utime(file.fileno())
+                    return
+            self._write(path, data)
 
     def _has(self, cid: CID) -> bool:
         return self._block_path(cid).is_file()
@@ -155,6 +240,10 @@ class EmbeddedStore(Store):
     # -- pins ------------------------------------------------------------------------------------------------
 
     def _pin(self, cid: CID) -> None:
+        with self.adding():  # else blocks could be collected between the walk and the pin
+            self._pin_now(cid)
+
+    def _pin_now(self, cid: CID) -> None:
         shards: set[Path] = set()
         for block in self.walk(cid, leaves=False):
             path = self._block_path(block.cid)

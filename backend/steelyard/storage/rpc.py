@@ -159,15 +159,16 @@ def _block_put(call: Call) -> Reply:
         raise InputError("only sha2-256, with all its 32 bytes, is supported")
     pin = call.flag("pin", False)
     answers = []
-    for part in call.parts():
-        data = read_exactly(part, MAX_BLOCK + 1)
-        if len(data) > MAX_BLOCK:
-            raise InputError(f"a block has at most {MAX_BLOCK} bytes")
-        cid = cid_of(data, codec=_CODECS[name])
-        call.store.put_block(cid, data)
-        if pin:
-            call.store.pin(cid)
-        answers.append({"Key": cid, "Size": len(data)})
+    with call.store.adding():
+        for part in call.parts():
+            data = read_exactly(part, MAX_BLOCK + 1)
+            if len(data) > MAX_BLOCK:
+                raise InputError(f"a block has at most {MAX_BLOCK} bytes")
+            cid = cid_of(data, codec=_CODECS[name])
+            call.store.put_block(cid, data)
+            if pin:
+                call.store.pin(cid)
+            answers.append({"Key": cid, "Size": len(data)})
     if not answers:
         raise InputError("no block in the request")
     return _json(*answers)
@@ -289,6 +290,11 @@ class _Folder:
 
 def _add(call: Call) -> Reply:
     _check_layout(call)
+    with call.store.adding():
+        return _add_all(call)
+
+
+def _add_all(call: Call) -> Reply:
     only_hash = call.flag("only-hash", False)
     pin = call.flag("pin", True) and not only_hash
     wrap = call.flag("wrap-with-directory", False)
