@@ -268,30 +268,53 @@ class Store(ABC):
         for name, declared, block in self._visit(cid, leaves=leaves):
             yield Visited(name, declared if block is None else len(block))
 
-    def blocks(self, cid: str) -> Iterator[tuple[CID, bytes]]:
-        """Yield every block of a DAG once with its bytes, verified: depth first, parents before children.
+    def blocks(self, cid: str, *, repeat: bool = False) -> Iterator[tuple[CID, bytes]]:
+        """Yield every block of a DAG with its bytes, verified: depth first, parents before children.
 
-        Children come in the order of their links, and a block that is linked again is not repeated, so that
-        the order depends on the DAG alone.
+        Children come in the order of their links, so that the order depends on the DAG alone.
+
+        Args:
+            cid: where to start.
+            repeat: yield a block each time that it is linked, else once.
 
         Raises:
             NotFoundError: a block is missing.
             VerificationError: a block is false or malformed, or there are more than MAX_WALK.
         """
-        for name, _, block in self._visit(cid, leaves=True):
+        for name, _, block in self._visit(cid, leaves=True, repeat=repeat):
             assert block is not None  # leaves were asked for
             yield name, block
 
-    def _visit(self, cid: str, *, leaves: bool) -> Iterator[tuple[CID, int | None, bytes | None]]:
+    def span(self, cid: str, start: int, stop: int) -> Iterator[CID]:
+        """Yield the blocks that prove a range of a file, parents before children: its root, and what holds it.
+
+        Args:
+            cid: root of the file.
+            start: first byte.
+            stop: the byte after the last; if it is not above ``start``, only the root is yielded.
+
+        Raises:
+            InputError: it is a directory.
+            NotFoundError: a block is missing.
+            VerificationError: a block or a declared size is false.
+        """
+        return self._reader().span(parse_cid(cid), start, stop)
+
+    def _visit(
+        self, cid: str, *, leaves: bool, repeat: bool = False
+    ) -> Iterator[tuple[CID, int | None, bytes | None]]:
         """Yield (block, size that a parent declared, bytes unless it is a leaf that was not asked for)."""
         todo: list[tuple[CID, int | None]] = [(parse_cid(cid), None)]
         seen: set[CID] = set()
+        count = 0
         while todo:
             name, declared = todo.pop()
             if name in seen:
                 continue
-            seen.add(name)
-            if len(seen) > MAX_WALK:
+            if not repeat:
+                seen.add(name)
+            count += 1
+            if count > MAX_WALK:
                 raise VerificationError(f"{cid} has more than {MAX_WALK} blocks")
             raw = codec_of(name) is Codec.RAW
             if raw and not leaves:

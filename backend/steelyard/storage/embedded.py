@@ -7,6 +7,7 @@ Layout (version 1)::
     pins/<cid>                      empty files
     tmp/<random>                    blocks being written
     lock                            held, shared, by whoever adds, and alone by whoever collects
+    denied                          what the gateway does not serve, written by hand, if it is there
 
 A block is written to ``tmp``, flushed to the disk, and renamed into place, so a name in ``blocks`` never
 stands for half a block, whenever the writer is killed. Renames reach the disk at the latest when something is
@@ -173,6 +174,7 @@ class EmbeddedStore(Store):
             "pins",
             "tmp",
             "lock",
+            "denied",
             "format",
         }
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from steelyard.errors import DigestError, InputError, NotFoundError, VerificationError
-from steelyard.storage.cid import CID, Codec, decode_cid
+from steelyard.storage.cid import CID, Codec, codec_of, decode_cid
 from steelyard.storage.dagpb import (
     MAX_BLOCK,
     Kind,
@@ -117,6 +117,20 @@ class Reader:
         if offset < stop or node.size == 0:
             yield from self._read(node, offset, stop, 0)
 
+    def span(self, cid: CID, start: int, stop: int) -> Iterator[CID]:
+        """Yield the root of a file, and each block that a range of it needs, parents before children.
+
+        Args:
+            cid: root of the file.
+            start: first byte.
+            stop: the byte after the last.
+
+        Raises:
+            InputError: it is a directory.
+            VerificationError: a block or a declared size is false.
+        """
+        yield from self._span(cid, self.open(cid), start, stop, 0)
+
     def list_directory(self, cid: CID) -> tuple[Link, ...]:
         """Return the entries of a directory, in the order of their names' bytes.
 
@@ -176,17 +190,35 @@ class Reader:
             if at >= stop:
                 return
             if at + size > start:
-                try:
-                    child = self.open(cid)
-                except InputError as exc:
-                    raise VerificationError(f"a part of a file is none: {exc}") from exc
-                if child.size != size or child.tsize != tsize:
-                    raise VerificationError(
-                        f"block {cid} stands for {child.size} file bytes ({child.tsize} in all); "
-                        f"its parent declared {size} ({tsize} in all)"
-                    )
-                yield from self._read(child, start - at, stop - at, depth + 1)
+                yield from self._read(self._child(cid, size, tsize), start - at, stop - at, depth + 1)
             at += size
+
+    def _span(self, cid: CID, node: FileNode, start: int, stop: int, depth: int) -> Iterator[CID]:
+        yield cid
+        if depth == MAX_DEPTH and node.children:
+            raise VerificationError(f"file is deeper than {MAX_DEPTH} levels")
+        at = 0
+        for child, size, tsize in node.children:
+            if at + size > start and at < stop:
+                if codec_of(child) is Codec.RAW:  # nothing below it, so it need not be read to be named
+                    yield child
+                else:
+                    below = self._child(child, size, tsize)
+                    yield from self._span(child, below, start - at, stop - at, depth + 1)
+            at += size
+
+    def _child(self, cid: CID, size: int, tsize: int) -> FileNode:
+        """Return a child after comparing it with what its parent declared."""
+        try:
+            child = self.open(cid)
+        except InputError as exc:
+            raise VerificationError(f"a part of a file is none: {exc}") from exc
+        if child.size != size or child.tsize != tsize:
+            raise VerificationError(
+                f"block {cid} stands for {child.size} file bytes ({child.tsize} in all); "
+                f"its parent declared {size} ({tsize} in all)"
+            )
+        return child
 
     def _directory(self, cid: CID, block: bytes) -> tuple[Link, ...]:
         node = decode_node(block)

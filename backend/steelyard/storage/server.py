@@ -1,9 +1,9 @@
-"""The part of Kubo's RPC that clients of a store need, over HTTP, in front of the embedded store.
+"""The part of Kubo's RPC that clients of a store need, and the trustless gateway, in front of the embedded store.
 
 It is for programs of the same machine: it listens on a loopback address only and has no password, as Kubo.
-Pages in a browser of that machine must not reach it, so it answers only to POST, only under a loopback name
-(which stops DNS rebinding), and to no request that carries the marks of a browser. See docs/store.md for the
-methods and the limits.
+Pages in a browser of that machine must not reach it, so it answers only under a loopback name (which stops DNS
+rebinding), and to no request that carries the marks of a browser. The RPC, which changes the store, answers to POST
+alone; the gateway under ``/ipfs/`` to GET and HEAD. See docs/store.md for the methods and the limits.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from steelyard.errors import ConfigError, InputError, NotFoundError, RefusedErro
 from steelyard.storage.embedded import EmbeddedStore
 from steelyard.storage.multipart import Body
 from steelyard.storage.rpc import METHODS, Call, Reply
+from steelyard.storage.trustless import PREFIX as GATEWAY
+from steelyard.storage.trustless import Answer, Refusal, answer
 
 PREFIX = "/api/v0/"
 """Path under which the methods stand."""
@@ -158,7 +160,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_POST(self) -> None:
-        """Answer one call."""
+        """Answer one call of the RPC."""
+        if self.path.startswith(GATEWAY):
+            self._refuse_method()
+            return
         body: Body | None = None
         try:
             self._guard()
@@ -173,11 +178,34 @@ class _Handler(BaseHTTPRequestHandler):
         self._finish(body)
         self._send(reply)
 
+    def do_GET(self) -> None:
+        """Answer the gateway."""
+        if not self.path.startswith(GATEWAY):
+            self._refuse_method()
+            return
+        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            self.close_connection = True  # a body that is not read must not be taken for the next request
+        try:
+            self._guard()
+            found = answer(self.server.store, self.path, self.headers)
+        except Refusal as exc:
+            self._text(exc.status, str(exc), exc.headers)
+        except RefusedError as exc:
+            self._text(403, str(exc), {})
+        else:
+            self._send_found(found)
+
+    do_HEAD = do_GET
+
     def _refuse_method(self) -> None:
         self.close_connection = True
-        self._answer(405, {"Message": "only POST is answered", "Code": 0, "Type": "error"}, {"Allow": "POST"})
+        if self.path.startswith(GATEWAY):
+            self._text(405, "only GET and HEAD are answered here", {"Allow": "GET, HEAD"})
+            return
+        refusal = {"Message": "only POST is answered", "Code": 0, "Type": "error"}
+        self._answer(405, refusal, {"Allow": "POST"})
 
-    do_GET = do_HEAD = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = _refuse_method
+    do_PUT = do_DELETE = do_OPTIONS = do_PATCH = _refuse_method
 
     def log_message(self, format: str, *args: object) -> None:  # the base class's name
         """Log nothing: what is stored is nobody else's business."""
@@ -251,6 +279,30 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(data)
 
+    def _text(self, status: int, message: str, extra: dict[str, str]) -> None:
+        """Answer a request to the gateway with why it is not served."""
+        data = message.encode("utf-8") + b"\n"
+        extra |= {"Content-Length": str(len(data)), "Cache-Control": "no-store"}
+        self._head(status, "text/plain; charset=utf-8", extra)
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def _send_found(self, found: Answer) -> None:
+        """Answer a request to the gateway with content, which no browser may take for a page of this origin."""
+        headers = found.headers | {"Content-Security-Policy": "default-src 'none'; sandbox"}
+        if found.length is not None:
+            headers["Content-Length"] = str(found.length)
+        bodyless = self.command == "HEAD" or found.status == 304
+        if found.length is None and not bodyless:
+            headers["Transfer-Encoding"] = "chunked"
+        self._head(found.status, headers.pop("Content-Type"), headers)
+        if bodyless:
+            return
+        if found.length is not None:
+            self._pour(found.pieces)
+        else:
+            self._pour_chunks(found.pieces)
+
     def _head(self, status: int, content_type: str, extra: dict[str, str]) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
@@ -268,7 +320,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._pour(reply.pieces)
             return
         self._head(200, reply.content_type, {"Transfer-Encoding": "chunked", "X-Stream-Output": "1"})
-        if self._pour(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in reply.pieces if piece):
+        self._pour_chunks(reply.pieces)
+
+    def _pour_chunks(self, pieces: Iterable[bytes]) -> None:
+        if self._pour(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece):
             self.wfile.write(b"0\r\n\r\n")
 
     def _pour(self, pieces: Iterable[bytes]) -> bool:
