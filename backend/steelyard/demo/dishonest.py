@@ -17,7 +17,7 @@ from steelyard.crypto import merkle
 from steelyard.crypto.content import CHUNK_SIZE, Geometry, chunk_root
 from steelyard.crypto.delivery import content_key, key_commitment, key_point, sign_key_ownership
 from steelyard.crypto.derive import key_scalar
-from steelyard.crypto.stream import SealedChunk, seal, seal_chunk
+from steelyard.crypto.stream import SealedChunk, seal_chunk
 from steelyard.domain import manifest as manifests
 from steelyard.domain.node import Node
 from steelyard.domain.types import (
@@ -48,17 +48,20 @@ def publish_false(market: Market, folder: Path, *, name: str) -> str:
         context.account.seed, salt=salt, chain_id=context.chain_id, registry=registry, asset=asset
     )
     manifest, sealed = manifests.build(source.files, key_salt=salt)
-    plain = sources.PlainStream(sealed, source, total=manifest.size, progress=None)
+    plain = sources.Plaintext(sealed, source)
     key, geometry = content_key(key_point(kappa)), Geometry(manifest.size)
 
     def garbage(honest: SealedChunk) -> SealedChunk:
         other = secrets.token_bytes(min(CHUNK_SIZE, manifest.size - honest.index * CHUNK_SIZE))
         false = seal_chunk(honest.index, other, key=key, last=geometry.is_last(honest.index))
-        root = chunk_root(honest.index, ciphertext=false.ciphertext, salted=honest.salted)
+        root = chunk_root(honest.index, ciphertext=bytes(false.ciphertext), salted=honest.salted)
         return replace(false, salted=honest.salted, root=root)
 
-    chunks = [garbage(chunk) for chunk in seal(plain, key=key, size=manifest.size)]
-    plain.close()
+    honest = (
+        seal_chunk(index, plain.chunk(index).data, key=key, last=geometry.is_last(index))
+        for index in range(geometry.chunks)
+    )
+    chunks = [garbage(chunk) for chunk in honest]
     cid = context.store.add_directory(
         {
             MANIFEST: io.BytesIO(manifest.to_bytes()),

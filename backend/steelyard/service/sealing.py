@@ -1,9 +1,10 @@
 """From a folder to a version in the store: hash, seal, commit. One key seals one plaintext, once.
 
-Every attempt draws a new ``keySalt``, and with it a new key; one that was cut off is never continued. Only
-when everything was sealed and stored is a record of it written, under the digest of all that went in. An
-attempt that finds such a record takes the finished result, whose key sealed the very same bytes; if one byte
-of the input differs it does not find it.
+The folder is hashed first. Attempts are named by the digest of all that went in: one that was cut off is continued under
+its ``keySalt``, and so under its key, only by an attempt with the very same input (:mod:`steelyard.service.journal`); if
+one byte differs it is not found, and another salt is drawn. Every chunk is compared with what was hashed before it is
+sealed, so a file that changes under way is never sealed under a key that sealed something else. When everything is stored, a
+record of it is kept until the version is on the chain.
 """
 
 from __future__ import annotations
@@ -14,30 +15,36 @@ import json
 import os
 import secrets
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from steelyard.crypto import merkle
+from steelyard.crypto.content import Geometry
 from steelyard.crypto.delivery import content_key, key_commitment, key_point
 from steelyard.crypto.derive import key_scalar
 from steelyard.crypto.secret import Secret
-from steelyard.crypto.stream import SealedChunk, seal
+from steelyard.crypto.stream import in_order, seal_chunk
 from steelyard.domain import manifest as manifests
 from steelyard.domain.node import Node
 from steelyard.domain.types import AssetId, Version
 from steelyard.errors import SteelyardError
 from steelyard.service import source as sources
 from steelyard.service.context import Context
+from steelyard.service.files import private_folder
+from steelyard.service.journal import Sealed, SealJournal, locked
 from steelyard.service.public import CARD, CIPHERTEXT, LEAVES, MANIFEST, NODE, TAGS, Progress
 from steelyard.storage.base import Store
-from steelyard.storage.cid import digest_of, parse_cid
-from steelyard.storage.embedded import EmbeddedStore
+from steelyard.storage.cid import digest_of, encode_cid, parse_cid
 
 SCHEME = 1
 """secp256k1 with one key service, docs/key-delivery.md."""
-_SPOOL = 8 << 20
+SEALING = "sealing"
+"""Folder below home of journals and records."""
+_STALE = 30 * 86_400.0
+"""Seconds after which an attempt that was cut off is given up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,126 +93,179 @@ def seal_folder(
     """
     source = sources.collect(folder, progress=progress)
     text = card if card is not None else _own_card(source) or sources.default_card(label, source.files)
+    if context.dry:
+        return _priced(context, source, asset=asset, node=node)
     record = _record_path(context, source, asset, node, text)
-    salt, finished = _read_record(record)
-    salt = salt or secrets.token_bytes(32)
-    kappa = key_scalar(
+    private_folder(record.parent)
+    _sweep(record.parent)
+    with locked(record.with_suffix(".journal")) as handle, context.store.adding():
+        salt, finished = _read_record(record)
+        if finished is None or not context.store.has(finished[0]):
+            # A record whose folder is gone: the same bytes would be sealed under the same key, which is safe, but
+            # a new one is plain.
+            journal = SealJournal(handle, size=_stream_size(source))
+            salt = journal.salt
+            kappa = _kappa(context, salt, asset)
+            finished = _seal(context, source, journal, kappa=kappa, node=node, card=text, progress=progress)
+            _write_record(record, salt, *finished)
+        record.with_suffix(".journal").unlink(missing_ok=True)
+    assert salt is not None  # every record has one
+    cid, root, size = finished
+    kappa = _kappa(context, salt, asset)
+    version = _version(asset, kappa, node, folder=digest_of(parse_cid(cid)), root=root, size=size)
+    return SealedVersion(version=version, cid=cid, files=len(source.files), kappa=kappa, record=record)
+
+
+def _kappa(context: Context, salt: bytes, asset: AssetId) -> Secret:
+    return key_scalar(
         context.account.seed,
         salt=salt,
         chain_id=context.chain_id,
         registry=context.deployment.assets,
         asset=asset,
     )
-    if finished is None or not context.store.has(finished[0]):
-        # A record whose folder is gone: the same bytes would be sealed under the same key, which is safe, but
-        # a new one is plain.
-        if finished is not None:
-            salt = secrets.token_bytes(32)
-            kappa = key_scalar(
-                context.account.seed,
-                salt=salt,
-                chain_id=context.chain_id,
-                registry=context.deployment.assets,
-                asset=asset,
-            )
-        finished = _seal(context, source, salt=salt, kappa=kappa, node=node, card=text, progress=progress)
-        if not context.dry:
-            _write_record(record, salt, *finished)
-    cid, root, size = finished
-    version = Version(
+
+
+def _version(asset: AssetId, kappa: Secret, node: Node, *, folder: bytes, root: bytes, size: int) -> Version:
+    return Version(
         asset=asset,
-        folder=digest_of(parse_cid(cid)),
+        folder=folder,
         content_root=root,
         size=size,
         scheme=SCHEME,
         key=key_commitment(kappa),
         node=node.id,
     )
-    return SealedVersion(version=version, cid=cid, files=len(source.files), kappa=kappa, record=record)
+
+
+def _stream_size(source: sources.Input) -> int:
+    return manifests.build(source.files, key_salt=bytes(32))[0].size
+
+
+def _priced(context: Context, source: sources.Input, *, asset: AssetId, node: Node) -> SealedVersion:
+    """Return a version of the right form for a dry run: nothing is sealed, and its digests are random."""
+    kappa = _kappa(context, secrets.token_bytes(32), asset)
+    version = _version(
+        asset,
+        kappa,
+        node,
+        folder=secrets.token_bytes(32),
+        root=secrets.token_bytes(32),
+        size=_stream_size(source),
+    )
+    nowhere = context.home / SEALING / "dry-run"
+    return SealedVersion(version=version, cid="", files=len(source.files), kappa=kappa, record=nowhere)
 
 
 def _seal(
     context: Context,
     source: sources.Input,
+    journal: SealJournal,
     *,
-    salt: bytes,
     kappa: Secret,
     node: Node,
     card: str,
     progress: Progress | None,
 ) -> tuple[str, bytes, int]:
     """Return CID, content root and size."""
-    manifest, sealed = manifests.build(source.files, key_salt=salt)
-    plain = sources.PlainStream(sealed, source, total=manifest.size, progress=progress)
-    chunks = seal(
-        plain, key=content_key(key_point(kappa)), size=manifest.size, threads=context.settings.threads
+    manifest, sealed = manifests.build(source.files, key_salt=journal.salt)
+    store = context.store
+    seal_chunks(
+        sources.Plaintext(sealed, source),
+        journal,
+        store,
+        key=content_key(key_point(kappa)),
+        threads=context.settings.threads,
+        progress=progress,
     )
-    with (
-        _store(context) as store,
-        store.adding(),
-        tempfile.SpooledTemporaryFile(_SPOOL) as tags,
-        tempfile.SpooledTemporaryFile(_SPOOL) as leaves,
-    ):
-        stream = _Ciphertext(chunks, cast(BinaryIO, tags), cast(BinaryIO, leaves))
-        try:
-            ciphertext = store.add_file(stream)
-        finally:
-            plain.close()
-        tags.seek(0)
-        leaves.seek(0)
-        cid = store.add_directory(
-            {
-                MANIFEST: io.BytesIO(manifest.to_bytes()),
-                CARD: io.BytesIO(card.encode()),
-                CIPHERTEXT: ciphertext,
-                TAGS: cast(BinaryIO, tags),
-                LEAVES: cast(BinaryIO, leaves),
-                NODE: io.BytesIO(node.to_bytes()),
-            }
-        )
-        store.pin(cid)
-    return cid, merkle.root(stream.roots), manifest.size
+    geometry = Geometry(manifest.size)
+    leaves = (
+        (encode_cid(item.block), geometry.chunk_length(index)) for index, item in enumerate(journal.records())
+    )
+    cid = store.add_directory(
+        {
+            MANIFEST: io.BytesIO(manifest.to_bytes()),
+            CARD: io.BytesIO(card.encode()),
+            CIPHERTEXT: store.link_file(leaves),
+            TAGS: _Joined(item.tag for item in journal.records()),
+            LEAVES: _Joined(item.salted for item in journal.records()),
+            NODE: io.BytesIO(node.to_bytes()),
+        }
+    )
+    store.pin(cid)
+    return cid, merkle.root(item.root for item in journal.records()), manifest.size
 
 
-class _Ciphertext:
-    """The ciphertext as a file that is read once; tags and leaves are put aside on the way."""
+def seal_chunks(
+    plain: sources.Plaintext,
+    journal: SealJournal,
+    store: Store,
+    *,
+    key: Secret,
+    threads: int,
+    progress: Progress | None = None,
+) -> None:
+    """Seal into a store, in constant memory, what the journal does not say is there.
 
-    def __init__(self, chunks: Iterator[SealedChunk], tags: BinaryIO, leaves: BinaryIO) -> None:
-        self._chunks = chunks
-        self._tags = tags
-        self._leaves = leaves
-        self._rest = memoryview(b"")
-        self.roots: list[bytes] = []
+    Args:
+        plain: the stream.
+        journal: of this stream alone; every chunk has a record afterwards.
+        store: takes the blocks.
+        key: the content key that belongs to the journal's salt.
+        threads: of the processor's cores; twice as many chunks are in work, since half of them wait for the disk.
+        progress: told how many bytes are sealed.
+
+    Raises:
+        InputError: a file is not what was hashed any more.
+        StoreError: the store does not take a block.
+    """
+    geometry = Geometry(plain.size)
+
+    def there(index: int) -> bool:
+        record = journal.get(index)
+        return record is not None and store.has(encode_cid(record.block))
+
+    def work(index: int) -> int:
+        clear = plain.chunk(index)
+        part = seal_chunk(index, clear.data, key=key, last=geometry.is_last(index))
+        block = plain.check(index, clear, part.sealed)
+        store.put_block(encode_cid(block), part.ciphertext, hashed=True)
+        journal.put(index, Sealed(block=block, tag=part.tag, root=part.root, salted=part.salted))
+        return len(clear.data)
+
+    missing = [index for index in range(geometry.chunks) if not there(index)]
+    done = plain.size - sum(geometry.chunk_length(index) for index in missing)
+    for length in in_order(work, missing, 2 * threads):
+        done += length
+        if progress is not None:
+            progress("seal", done, plain.size)
+
+
+class _Joined:
+    """Pieces as a file that is read once."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
 
     def read(self, size: int, /) -> bytes:
-        if not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return b""
-            self._tags.write(chunk.tag)
-            self._leaves.write(chunk.salted)
-            self.roots.append(chunk.root)
-            self._rest = memoryview(chunk.ciphertext)
-        data, self._rest = bytes(self._rest[:size]), self._rest[size:]
-        return data
+        parts, missing = [self._rest], size - len(self._rest)
+        while missing > 0 and (piece := next(self._pieces, b"")):
+            parts.append(piece)
+            missing -= len(piece)
+        data = b"".join(parts)
+        self._rest = data[size:]
+        return data[:size]
 
 
-class _store:
-    """The market's store, or in a dry run one that is thrown away."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-
-    def __enter__(self) -> Store:
-        if not self._context.dry:
-            return self._context.store
-        self._folder = tempfile.TemporaryDirectory(prefix="steelyard-dry-")
-        return EmbeddedStore(Path(self._folder.name) / "store")
-
-    def __exit__(self, *exc: object) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
+def _sweep(folder: Path) -> None:
+    """Remove journals of attempts that nobody continued."""
+    limit = time.time() - _STALE
+    for path in folder.glob("*.journal"):
+        with suppress(OSError):
+            if path.stat().st_mtime < limit:
+                with locked(path):
+                    path.unlink()
 
 
 def _own_card(source: sources.Input) -> str | None:
@@ -220,7 +280,7 @@ def _record_path(context: Context, source: sources.Input, asset: AssetId, node: 
     digest.update(hashlib.sha256(card.encode()).digest())
     for file in source.files:
         digest.update(hashlib.sha256(file.path.encode()).digest() + file.sha256)
-    return context.home / "sealing" / f"{digest.hexdigest()}.json"
+    return context.home / SEALING / f"{digest.hexdigest()}.json"
 
 
 def _read_record(path: Path) -> tuple[bytes | None, tuple[str, bytes, int] | None]:

@@ -1,4 +1,4 @@
-"""The seller's folder: which files go into a version, and a stream that notices when one changes."""
+"""The seller's folder: which files go into a version, and their bytes, of which none may change after it was hashed."""
 
 from __future__ import annotations
 
@@ -6,17 +6,24 @@ import hashlib
 import os
 import stat
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
+from steelyard.crypto.content import CHUNK_SIZE
+from steelyard.crypto.leaves import digest_pair
+from steelyard.domain import manifest as manifests
 from steelyard.domain.manifest import SourceFile
 from steelyard.errors import InputError
 
 Progress = Callable[[str, int, int], None]
 
-_BLOCK: Final = 1 << 20
+_AHEAD: Final = 2
+"""Chunks that wait for their digest."""
 
 # Suffix: (declared format, declared role). They are claims, for people; nothing checks them.
 _KINDS: Final = {
@@ -45,10 +52,18 @@ _KINDS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """The files to seal, in the order of the stream, with their places on the disk."""
+    """The files to seal, in the order of the stream, with their places on the disk.
+
+    Attributes:
+        files: path, size, declaration and digest of each.
+        places: where each was found.
+        chunks: for each chunk of the stream, the SHA-256 of the file bytes in it, 32 bytes each. They were read together
+            with the digests of the files, so whoever compares a chunk with them seals what was hashed, and nothing else.
+    """
 
     files: tuple[SourceFile, ...]
     places: tuple[Path, ...]
+    chunks: bytes
 
 
 def collect(folder: Path, *, progress: Progress | None = None) -> Input:
@@ -62,88 +77,167 @@ def collect(folder: Path, *, progress: Progress | None = None) -> Input:
 
     Raises:
         InputError: there is no such folder, no file in it, or something in it is neither file nor folder (a
-            link, a device).
+            link, a device); or a file changes while it is read.
+        ManifestError: a path breaks the format. Nothing was hashed.
     """
     found = sorted(_walk(folder))
     if not found:
         raise InputError(f"{folder} holds no files to publish")
-    total = sum(place.lstat().st_size for _, place in found)
-    files, done = [], 0
+    places = tuple(place for _, place in found)
+    files = []
     for path, place in found:
-        digest = hashlib.sha256()
-        size = 0
-        with _open(place) as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-                size += len(block)
-                done += len(block)
-                if progress is not None:
-                    progress("hash", done, total)
         form, role = _KINDS.get(Path(path).suffix.lower(), ("binary", "other"))
-        files.append(SourceFile(path=path, size=size, format=form, role=role, sha256=digest.digest()))
-    return Input(files=tuple(files), places=tuple(place for _, place in found))
+        size = place.lstat().st_size
+        files.append(SourceFile(path=path, size=size, format=form, role=role, sha256=bytes(32)))
+    # The sealed manifest comes first in the stream. Its length is known before its digests are.
+    _, sealed = manifests.build(files, key_salt=bytes(32))
+    digests, chunks = _hash(places, [file.size for file in files], start=len(sealed), progress=progress)
+    named = tuple(replace(file, sha256=digest) for file, digest in zip(files, digests, strict=True))
+    return Input(files=named, places=places, chunks=chunks)
 
 
-class PlainStream:
-    """The plaintext stream of a version: the sealed manifest, then the files.
+def _hash(
+    places: Sequence[Path], sizes: Sequence[int], *, start: int, progress: Progress | None
+) -> tuple[list[bytes], bytes]:
+    """Return the digest of each file, and those of the chunks one after the other; ``start`` is the first file's offset."""
+    files: list[bytes] = []
+    nothing = hashlib.sha256().digest()
+    chunks: list[Future[bytes] | bytes] = [nothing] * (start // CHUNK_SIZE)
+    parts: list[bytes] = []
+    room, done, total = CHUNK_SIZE - start % CHUNK_SIZE, 0, sum(sizes)
+    with ThreadPoolExecutor(1) as pool:  # one thread hashes chunks, this one files
+        for place, size in zip(places, sizes, strict=True):
+            digest, left = hashlib.sha256(), size
+            with _open(place) as file:
+                while left:
+                    block = file.read(min(left, room))
+                    if not block:
+                        raise _changed(place)
+                    left -= len(block)
+                    room -= len(block)
+                    parts.append(block)
+                    if not room:
+                        chunks.append(pool.submit(_joined_digest, parts))
+                        parts, room = [], CHUNK_SIZE
+                        _settle(chunks, len(chunks) - _AHEAD)
+                    digest.update(block)
+                    done += len(block)
+                    if progress is not None:
+                        progress("hash", done, total)
+                if file.read(1):
+                    raise _changed(place)
+            files.append(digest.digest())
+    _settle(chunks, len(chunks) - 1)
+    if room < CHUNK_SIZE:
+        chunks.append(_joined_digest(parts))
+    return files, b"".join(item if isinstance(item, bytes) else item.result() for item in chunks)
 
-    Checks that each file is still what was hashed.
+
+def _joined_digest(parts: Sequence[bytes]) -> bytes:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.digest()
+
+
+def _settle(chunks: list[Future[bytes] | bytes], index: int) -> None:
+    """Wait for a digest, so that few chunks wait in memory for theirs."""
+    if index >= 0 and isinstance(item := chunks[index], Future):
+        chunks[index] = item.result()
+
+
+def _changed(place: Path) -> InputError:
+    return InputError(f"{place} changes while it is read: publish again")
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """A chunk of plaintext that is not yet compared with what was hashed.
+
+    Attributes:
+        data: its bytes.
+        begin: where in them those of files begin, behind the sealed manifest's.
+        places: the files.
     """
 
-    def __init__(self, sealed: bytes, source: Input, *, total: int, progress: Progress | None) -> None:
-        """Start before the first byte; ``total`` in bytes, for ``progress``."""
-        self._rest = memoryview(sealed)
-        self._source = source
-        self._next = 0
-        self._file: BinaryIO | None = None
-        self._digest = hashlib.sha256()
-        self._done = 0
-        self._total = total
-        self._progress = progress
+    data: bytes
+    begin: int
+    places: list[Path]
 
-    def read(self, size: int, /) -> bytes:
-        """Return at most ``size`` bytes, and none only at the end.
+
+class Plaintext:
+    """The plaintext stream of a version by its chunks: the sealed manifest, then the files. Several threads may read it."""
+
+    def __init__(self, sealed: bytes, source: Input) -> None:
+        """Remember where everything is."""
+        self._sealed = sealed
+        self._source = source
+        self._offsets = [len(sealed)]
+        for file in source.files:
+            self._offsets.append(self._offsets[-1] + file.size)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the stream."""
+        return self._offsets[-1]
+
+    def chunk(self, index: int) -> Clear:
+        """Return a chunk as the disk has it now; what is made of it may be used once :meth:`check` has passed."""
+        start = index * CHUNK_SIZE
+        stop = min(start + CHUNK_SIZE, self.size)
+        parts = [] if start >= self._offsets[0] else [self._sealed[start:stop]]
+        at = max(start, self._offsets[0])
+        number = bisect_right(self._offsets, at) - 1
+        places: list[Path] = []
+        while at < stop:
+            end = min(stop, self._offsets[number + 1])
+            if end > at:
+                places.append(self._source.places[number])
+                parts.append(_read(places[-1], at - self._offsets[number], end - at))
+            at, number = end, number + 1
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        if len(data) != stop - start:
+            raise _different(places)
+        return Clear(data=data, begin=min(stop, max(start, self._offsets[0])) - start, places=places)
+
+    def check(self, index: int, clear: Clear, other: bytes) -> bytes:
+        """Compare a chunk with what was hashed.
+
+        Args:
+            index: its place.
+            clear: what :meth:`chunk` returned.
+            other: bytes of which the first, as many as the chunk has, are hashed on the way: that costs little more than one
+                digest alone.
+
+        Returns:
+            The SHA-256 of these bytes of ``other``.
 
         Raises:
-            InputError: a file has changed since it was hashed. The key is spent: what was sealed must not be
-                published.
+            InputError: a file is not what was hashed any more; nothing that was made of the chunk may be used.
         """
-        while True:
-            data = self._some(size)
-            if data is None:
-                return b""
-            if data:
-                self._done += len(data)
-                if self._progress is not None:
-                    self._progress("seal", min(self._done, self._total), self._total)
-                return data
+        length = len(clear.data)
+        if clear.begin:
+            found = hashlib.sha256(memoryview(clear.data)[clear.begin :]).digest()
+            digest = hashlib.sha256(memoryview(other)[:length]).digest()
+        else:
+            found, digest = digest_pair(clear.data, other, length)
+        if found != self._source.chunks[index * 32 : (index + 1) * 32]:
+            raise _different(clear.places)
+        return digest
 
-    def close(self) -> None:
-        """Close the file at hand."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
 
-    def _some(self, size: int) -> bytes | None:
-        """Return bytes; none of them between two files; None at the end."""
-        if self._rest:
-            data, self._rest = bytes(self._rest[:size]), self._rest[size:]
-            return data
-        if self._file is None:
-            if self._next == len(self._source.places):
-                return None
-            self._file = _open(self._source.places[self._next])
-            self._digest = hashlib.sha256()
-        data = self._file.read(size)
-        self._digest.update(data)
-        if not data:
-            self.close()
-            if self._digest.digest() != self._source.files[self._next].sha256:
-                raise InputError(
-                    f"{self._source.places[self._next]} changed while it was sealed: publish again"
-                )
-            self._next += 1
-        return data
+def _different(places: Sequence[Path]) -> InputError:
+    return InputError(f"{', '.join(map(str, places[:3]))} changed while it was sealed: publish again")
+
+
+def _read(place: Path, offset: int, length: int) -> bytes:
+    with _open(place) as file:
+        data = os.pread(file.fileno(), length, offset)
+        while len(data) < length and (
+            more := os.pread(file.fileno(), length - len(data), offset + len(data))
+        ):
+            data += more
+    return data
 
 
 def _walk(folder: Path) -> list[tuple[str, Path]]:
@@ -171,9 +265,9 @@ def _walk(folder: Path) -> list[tuple[str, Path]]:
     return found
 
 
-def _open(place: Path) -> BinaryIO:
+def _open(place: Path) -> FileIO:
     try:
-        return os.fdopen(os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+        return FileIO(os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
     except OSError as exc:
         raise InputError(f"cannot read {place}: {exc.strerror}") from exc
 

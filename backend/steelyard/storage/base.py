@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,7 +19,7 @@ from steelyard.errors import InputError, StoreError, VerificationError
 from steelyard.storage.cid import CID, Codec, codec_of, parse_cid
 from steelyard.storage.dagpb import MAX_BLOCK, Link, check_name, decode_node
 from steelyard.storage.reader import Reader, cumulative_size, verify_block
-from steelyard.storage.unixfs import CHUNK, Readable, directory_block, import_file
+from steelyard.storage.unixfs import CHUNK, Readable, directory_block, import_file, link_leaves
 
 MAX_WALK = 1 << 24
 """Most blocks that a walk over a DAG visits: 16 TiB in leaves of 1 MiB."""
@@ -57,7 +57,7 @@ class Store(ABC):
         name = parse_cid(cid)
         return verify_block(name, self._claimed(name))
 
-    def put_block(self, cid: str, data: bytes, *, hashed: bool = False) -> None:
+    def put_block(self, cid: str, data: bytes | memoryview, *, hashed: bool = False) -> None:
         """Store a block.
 
         Args:
@@ -73,7 +73,7 @@ class Store(ABC):
         if len(data) > MAX_BLOCK:
             raise InputError(f"block of {len(data)} bytes is above the limit of {MAX_BLOCK}")
         if not hashed:
-            verify_block(name, data)
+            verify_block(name, bytes(data))
         with _mapped(f"storing block {name}"):
             self._store(name, data)
 
@@ -131,6 +131,31 @@ class Store(ABC):
                 self._store(block.cid, block.data)
             root = block.cid
         assert root is not None  # the importer yields at least the empty leaf
+        return root
+
+    def link_file(self, leaves: Iterable[tuple[CID, int]]) -> CID:
+        """Make a file of leaves that are in the store already, and return its CID. Not pinned: see `pin`.
+
+        Args:
+            leaves: CID and bytes of each raw leaf, in order: CHUNK bytes, and 1 to CHUNK the last.
+
+        Raises:
+            InputError: there is no leaf.
+        """
+        root: CID | None = None
+
+        def first(items: Iterable[tuple[CID, int]]) -> Iterator[tuple[CID, int]]:
+            nonlocal root
+            for item in items:
+                root = root or item[0]
+                yield item
+
+        for block in link_leaves(first(leaves)):
+            with _mapped(f"storing block {block.cid}"):
+                self._store(block.cid, block.data)
+            root = block.cid
+        if root is None:
+            raise InputError("a file needs a leaf")
         return root
 
     def add_directory(self, entries: Mapping[str, Readable | CID]) -> CID:
@@ -349,7 +374,7 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def _store(self, cid: CID, data: bytes) -> None:
+    def _store(self, cid: CID, data: bytes | memoryview) -> None:
         """Store a block whose hash was checked; durable when this returns, apart from the directory entry."""
 
     @abstractmethod

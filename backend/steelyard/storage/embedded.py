@@ -209,7 +209,7 @@ class EmbeddedStore(Store):
         except FileNotFoundError:
             raise NotFoundError(f"block {cid} is not in the store {self._path}") from None
 
-    def _store(self, cid: CID, data: bytes) -> None:
+    def _store(self, cid: CID, data: bytes | memoryview) -> None:
         path = self._block_path(cid)
         # Under the lock, so that a collector sees either an old block before this call, or a fresh one after.
         with self.adding():
@@ -224,7 +224,7 @@ class EmbeddedStore(Store):
     def _has(self, cid: CID) -> bool:
         return self._block_path(cid).is_file()
 
-    def _write(self, path: Path, data: bytes) -> None:
+    def _write(self, path: Path, data: bytes | memoryview) -> None:
         for last_try in (False, True):
             temporary = self._tmp / secrets.token_hex(16)
             try:
@@ -287,7 +287,7 @@ def _read(descriptor: int, limit: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _write_new(path: Path, data: bytes) -> None:
+def _write_new(path: Path, data: bytes | memoryview) -> None:
     """Create a file, write it whole and flush it to the disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:

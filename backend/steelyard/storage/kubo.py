@@ -85,7 +85,7 @@ class KuboStore(Store):
         except _Refused as exc:
             raise NotFoundError(f"no block {cid}: {exc}") from exc
 
-    def _store(self, cid: CID, data: bytes) -> None:
+    def _store(self, cid: CID, data: bytes | memoryview) -> None:
         options = {"cid-codec": _CODEC_NAMES[codec_of(cid)], "mhtype": "sha2-256", "pin": "false"}
         answer = self._ask(
             f"storing block {cid}", lambda client: client.block.put(io.BytesIO(data), opts=dict(options))

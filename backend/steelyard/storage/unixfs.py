@@ -111,6 +111,22 @@ def import_file(stream: Readable) -> Iterator[Block]:
     yield from tree.finish()
 
 
+def link_leaves(leaves: Iterable[tuple[CID, int]]) -> Iterator[Block]:
+    """Build the tree over leaves that exist already.
+
+    Args:
+        leaves: CID and bytes of each leaf, in order: CHUNK bytes, and 1 to CHUNK the last.
+
+    Yields:
+        The inner nodes, children before parents; the **last** one is the root. None if there is one leaf only, which is
+        the root itself.
+    """
+    tree = _Tree()
+    for cid, size in leaves:
+        yield from tree.push(_Child(cid, size, size))
+    yield from tree.finish()
+
+
 def file_cid(stream: Readable) -> CID:
     """Return the CID that a file would get, without storing anything.
 

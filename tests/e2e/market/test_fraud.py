@@ -27,19 +27,19 @@ def fraud(seller: Market, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Publ
     from dataclasses import replace
 
     from steelyard.crypto.content import chunk_root
-    from steelyard.crypto.stream import seal
+    from steelyard.crypto.stream import SealedChunk, seal_chunk
     from steelyard.service import sealing
 
-    def lie(*args: object, **options: object) -> object:
-        for chunk in seal(*args, **options):  # type: ignore[arg-type]
-            if chunk.index == 1:
-                false = bytearray(chunk.ciphertext)
-                false[5 * 4096 + 3] ^= 1
-                root = chunk_root(1, ciphertext=bytes(false), salted=chunk.salted)
-                chunk = replace(chunk, ciphertext=bytes(false), root=root)
-            yield chunk
+    def lie(index: int, *args: object, **options: object) -> SealedChunk:
+        chunk = seal_chunk(index, *args, **options)  # type: ignore[arg-type]
+        if index == 1:
+            false = bytearray(chunk.ciphertext)
+            false[5 * 4096 + 3] ^= 1
+            root = chunk_root(1, ciphertext=bytes(false), salted=chunk.salted)
+            chunk = replace(chunk, sealed=bytes(false) + chunk.tag, root=root)
+        return chunk
 
-    monkeypatch.setattr(sealing, "seal", lie)
+    monkeypatch.setattr(sealing, "seal_chunk", lie)
     published = seller.publish(folder, name="false")
     monkeypatch.undo()
     seller.fund_bond(10 * seller.context.deployment.min_bond)

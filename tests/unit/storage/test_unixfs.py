@@ -94,6 +94,18 @@ def test_the_tree_is_balanced(monkeypatch: pytest.MonkeyPatch, leaves: int, shap
     assert file_cid(Dribble(data)) == root.cid
 
 
+@pytest.mark.parametrize("leaves", [1, 2, 3, 4, 10])
+def test_leaves_that_are_there_make_the_same_file(monkeypatch: pytest.MonkeyPatch, leaves: int) -> None:
+    monkeypatch.setattr(unixfs._Tree.__init__, "__defaults__", (3,))
+    monkeypatch.setattr(unixfs, "CHUNK", 4)
+    data = bytes(range(4 * leaves - 1))
+    parts = [data[place : place + 4] for place in range(0, len(data), 4)]
+    inner = list(unixfs.link_leaves((cid_of(part), len(part)) for part in parts))
+    whole = {block.cid for block in import_file(io.BytesIO(data))}
+    assert {block.cid for block in inner} == whole - {cid_of(part) for part in parts}
+    assert (inner[-1].cid if inner else cid_of(data)) == _root(data).cid
+
+
 def test_a_directory_too_large_for_one_block_is_refused() -> None:
     leaf = cid_of(b"")
     fits = [Link(cid=leaf, name=f"{i:028}", tsize=0) for i in range(4096)]
