@@ -26,6 +26,7 @@ CID_BYTES = 36
 DIGEST_BYTES = 32
 """Length of a SHA-256 digest."""
 
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _TEXT = re.compile(r"b[a-z2-7]{58}", re.ASCII)
 
 
@@ -129,6 +130,16 @@ def cid_from_bytes(raw: bytes) -> CID:
 def cid_of(block: bytes | memoryview, *, codec: Codec = Codec.RAW) -> CID:
     """Hash a block and return its CID."""
     return encode_cid(hashlib.sha256(block).digest(), codec=codec)
+
+
+def base58(raw: bytes) -> str:
+    """Return bytes in base58 (Bitcoin's alphabet), in which peers of libp2p are named."""
+    number = int.from_bytes(raw, "big")
+    text = ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = _BASE58[digit] + text
+    return "1" * (len(raw) - len(raw.lstrip(b"\0"))) + text
 
 
 def _to_text(raw: bytes) -> str:

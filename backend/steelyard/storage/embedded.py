@@ -7,6 +7,7 @@ Layout (version 1)::
     pins/<cid>                      empty files
     tmp/<random>                    blocks being written
     lock                            held, shared, by whoever adds, and alone by whoever collects
+    identity                        64 hex digits that tell this store from others, once somebody asked
     denied                          what the gateway does not serve, written by hand, if it is there
 
 A block is written to ``tmp``, flushed to the disk, and renamed into place, so a name in ``blocks`` never
@@ -100,6 +101,28 @@ class EmbeddedStore(Store):
                     if _BLOCK_NAME.fullmatch(entry.name):
                         yield bytes.fromhex(entry.name), entry
 
+    def identity(self) -> bytes:
+        """Return an Ed25519 public key (32 bytes) that names this store, made when it is first asked for.
+
+        Its private key was never kept: nothing is signed with it, and nobody else can be asked to prove it.
+
+        Raises:
+            StoreError: the folder cannot be read or written.
+        """
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        path = self._path / "identity"
+        try:
+            if not path.exists():
+                key = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+                self._write(path, key.hex().encode("ascii"))
+            found = bytes.fromhex(path.read_text("ascii"))
+        except (OSError, ValueError) as exc:
+            raise StoreError(f"cannot read {path}: {exc}") from exc
+        if len(found) != 32:
+            raise StoreError(f"{path} does not hold 64 hexadecimal digits; remove it")
+        return found
+
     # -- the lock --------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -175,6 +198,7 @@ class EmbeddedStore(Store):
             "tmp",
             "lock",
             "denied",
+            "identity",
             "format",
         }
 

@@ -1,148 +1,87 @@
 """The methods of Kubo's RPC that the embedded store answers, without HTTP around them.
 
-Source: docs.ipfs.tech/reference/kubo/rpc. One profile of UnixFS is built here (unixfs-v1-2025). Options that
-ask for other blocks are refused, so that nobody gets another identifier than he asked for; the one exception
-is ``raw-leaves=false``, which ipfshttpclient sends whatever its caller wants.
+Source: docs.ipfs.tech/reference/kubo/rpc. One profile of UnixFS is built here (unixfs-v1-2025).
 """
 
 from __future__ import annotations
 
-import json
+import base64
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 
-from steelyard.errors import InputError, NotFoundError
-from steelyard.storage.cid import CID, Codec, cid_of, codec_of, parse_cid
-from steelyard.storage.dagpb import MAX_BLOCK, Link, check_name, decode_node
+from steelyard.errors import InputError, NotFoundError, VerificationError
+from steelyard.storage.call import Call, Reply, json_reply, resolve
+from steelyard.storage.car import export_car, import_car
+from steelyard.storage.cid import CID, Codec, base58, cid_of, codec_of, encode_cid
+from steelyard.storage.dagpb import MAX_BLOCK, decode_node
 from steelyard.storage.embedded import EmbeddedStore
-from steelyard.storage.multipart import Body, Form, Part
 from steelyard.storage.reader import MAX_PATH
-from steelyard.storage.unixfs import directory_block, import_file, read_exactly
+from steelyard.storage.rpc_add import add
+from steelyard.storage.unixfs import read_exactly
+from steelyard.storage.upkeep import GRACE_SECONDS, WAIT_SECONDS, check, collect
 
 RPC_VERSION = "0.8.0-steelyard"
 """Level of the RPC that is spoken. ipfshttpclient 0.8.0a2 knows none above 0.8 and would warn."""
 
+_SHOWN = 20
 _CODECS = {"raw": Codec.RAW, "dag-pb": Codec.DAG_PB, "protobuf": Codec.DAG_PB}
-_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
-_FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of a method.
-
-    Attributes:
-        store: what it works on.
-        arguments: values of ``arg``, in order.
-        options: the other query parameters.
-        body: of the request.
-        content_type: of the body.
-    """
-
-    store: EmbeddedStore
-    arguments: list[str]
-    options: dict[str, str]
-    body: Body
-    content_type: str
-
-    def flag(self, name: str, default: bool) -> bool:
-        """Return a yes-or-no option, spelt as Go reads it.
-
-        Raises:
-            InputError: it is spelt otherwise.
-        """
-        value = self.options.get(name)
-        if value is None or value in _TRUE or value in _FALSE:
-            return default if value is None else value in _TRUE
-        raise InputError(f"option {name} must be true or false, not {value[:40]!r}")
-
-    def number(self, name: str) -> int | None:
-        """Return an option that is a whole number of at most 18 digits, or None if it is absent.
-
-        Raises:
-            InputError: it is something else.
-        """
-        value = self.options.get(name)
-        if value is None:
-            return None
-        if not (value.isascii() and value.isdigit() and len(value) <= 18):
-            raise InputError(f"option {name} must be a whole number, not {value[:40]!r}")
-        return int(value)
-
-    def target(self) -> CID:
-        """Return the block that the one argument names, by a CID or a path.
-
-        Raises:
-            InputError: not one argument, or malformed.
-            NotFoundError: the path leads nowhere.
-        """
-        if len(self.arguments) != 1:
-            raise InputError(f"one argument is needed, not {len(self.arguments)}")
-        return _resolve(self.store, self.arguments[0])
-
-    def targets(self) -> list[CID]:
-        """Return the blocks that the arguments name, at least one.
-
-        Raises:
-            InputError: none, or malformed.
-            NotFoundError: a path leads nowhere.
-        """
-        if not self.arguments:
-            raise InputError("an argument is needed")
-        return [_resolve(self.store, argument) for argument in self.arguments]
-
-    def parts(self) -> Iterator[Part]:
-        """Yield the parts of the form in the body.
-
-        Raises:
-            InputError: there is none, or it is malformed.
-        """
-        return Form(self.body, self.content_type).parts()
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What a method returns.
-
-    Attributes:
-        content_type: of the answer.
-        pieces: its bytes; an error while they are made cuts the answer off.
-        length: bytes in all, if known beforehand.
-    """
-
-    content_type: str
-    pieces: Iterable[bytes]
-    length: int | None = None
-
-
-def _json(*values: object) -> Reply:
-    data = b"".join(json.dumps(value).encode("utf-8") + b"\n" for value in values)
-    return Reply("application/json", (data,), len(data))
-
-
-def _resolve(store: EmbeddedStore, argument: str) -> CID:
-    root, _, path = argument.removeprefix("/ipfs/").partition("/")
-    return store.resolve(parse_cid(root), path.rstrip("/"))
 
 
 # -- the node ------------------------------------------------------------------------------------------------
 
 
 def _version(call: Call) -> Reply:
-    return _json({"Version": RPC_VERSION, "Commit": "", "Repo": "1", "System": "steelyard", "Golang": ""})
+    return json_reply(
+        {"Version": RPC_VERSION, "Commit": "", "Repo": "1", "System": "steelyard", "Golang": ""}
+    )
 
 
 def _id(call: Call) -> Reply:
-    # No libp2p: this store has no peer identity and no addresses.
-    return _json({"ID": "", "PublicKey": "", "Addresses": [], "AgentVersion": "steelyard", "Protocols": []})
+    if call.arguments:
+        raise InputError("this store knows no peers")
+    # No libp2p: nobody can dial this store, and its identity only tells it from others.
+    key = b"\x08\x01\x12\x20" + call.store.identity()
+    return json_reply(
+        {
+            "ID": base58(b"\x00\x24" + key),
+            "PublicKey": base64.b64encode(key).decode("ascii"),
+            "Addresses": [],
+            "AgentVersion": "steelyard",
+            "Protocols": [],
+        }
+    )
 
 
 def _repo_stat(call: Call) -> Reply:
     count, size = call.store.usage()
-    return _json(
+    return json_reply(
         {"RepoSize": size, "NumObjects": count, "StorageMax": 0, "RepoPath": "", "Version": "steelyard@1"}
     )
+
+
+def _repo_version(call: Call) -> Reply:
+    return json_reply({"Version": "1"})
+
+
+def _repo_gc(call: Call) -> Reply:
+    grace = call.number("grace")
+    gone: list[object] = []
+    collect(
+        call.store,
+        grace=GRACE_SECONDS if grace is None else grace,
+        wait=WAIT_SECONDS,
+        removed=lambda digest, size: gone.append({"Key": {"/": encode_cid(digest)}}),
+    )
+    return json_reply(*gone)
+
+
+def _repo_verify(call: Call) -> Reply:
+    found = check(call.store)
+    faults = [f"block {cid} is damaged" for cid in found.damaged]
+    faults += [f"pin {cid}: {why}" for cid, why in found.broken.items()]
+    if faults:
+        raise VerificationError(f"{len(faults)} faults: {'; '.join(faults[:_SHOWN])}")
+    return json_reply({"Msg": "all blocks are right", "Progress": found.blocks})
 
 
 # -- blocks --------------------------------------------------------------------------------------------------
@@ -171,7 +110,7 @@ def _block_put(call: Call) -> Reply:
             answers.append({"Key": cid, "Size": len(data)})
     if not answers:
         raise InputError("no block in the request")
-    return _json(*answers)
+    return json_reply(*answers)
 
 
 def _block_get(call: Call) -> Reply:
@@ -181,7 +120,31 @@ def _block_get(call: Call) -> Reply:
 
 def _block_stat(call: Call) -> Reply:
     cid = call.target()
-    return _json({"Key": cid, "Size": len(call.store.get_block(cid))})
+    return json_reply({"Key": cid, "Size": len(call.store.get_block(cid))})
+
+
+# -- DAGs ----------------------------------------------------------------------------------------------------
+
+
+def _dag_export(call: Call) -> Reply:
+    cid = call.target()
+    call.store.get_block(cid)  # what is missing altogether is an error, not a cut answer
+    return Reply("application/vnd.ipld.car", export_car(call.store, cid))
+
+
+def _dag_import(call: Call) -> Reply:
+    pin, stats = call.flag("pin-roots", True), call.flag("stats", False)
+    answers: list[object] = []
+    count = size = 0
+    for part in call.parts():
+        done = import_car(call.store, part, pin=pin)
+        count += done.blocks
+        size += done.size
+        if pin:
+            answers += [{"Root": {"Cid": {"/": root}, "PinErrorMsg": ""}} for root in done.roots]
+    if stats:
+        answers.append({"Stats": {"BlockCount": count, "BlockBytesCount": size}})
+    return json_reply(*answers)
 
 
 # -- pins ----------------------------------------------------------------------------------------------------
@@ -190,10 +153,29 @@ def _block_stat(call: Call) -> Reply:
 def _pin_add(call: Call) -> Reply:
     if not call.flag("recursive", True):
         raise InputError("only recursive pins are supported")
+    _refuse_names(call)
     targets = call.targets()
     for cid in targets:
         call.store.pin(cid)
-    return _json({"Pins": targets})
+    return json_reply({"Pins": targets})
+
+
+def _pin_update(call: Call) -> Reply:
+    targets = call.targets()
+    if len(targets) != 2:
+        raise InputError("two arguments are needed: what is pinned, and what is to be")
+    old, new = targets
+    if not call.store.is_pinned(old):
+        raise NotFoundError(f"{old} is not pinned")
+    call.store.pin(new)
+    if old != new and call.flag("unpin", True):
+        call.store.unpin(old)
+    return json_reply({"Pins": targets})
+
+
+def _refuse_names(call: Call) -> None:
+    if call.options.get("name"):
+        raise InputError("pins have no names here")
 
 
 def _pin_rm(call: Call) -> Reply:
@@ -203,10 +185,11 @@ def _pin_rm(call: Call) -> Reply:
             raise NotFoundError(f"{cid} is not pinned, or only below another pin")
     for cid in targets:
         call.store.unpin(cid)
-    return _json({"Pins": targets})
+    return json_reply({"Pins": targets})
 
 
 def _pin_ls(call: Call) -> Reply:
+    _refuse_names(call)
     kind = call.options.get("type", "all")
     if kind not in ("all", "recursive", "direct", "indirect"):
         raise InputError(f"unknown type of pin: {kind[:40]!r}")
@@ -223,7 +206,9 @@ def _pin_ls(call: Call) -> Reply:
                     keys.setdefault(block.cid, {"Type": "indirect"})
     if wanted is not None and (missing := sorted(wanted - set(keys))):
         raise NotFoundError(f"path '{missing[0]}' is not pinned")
-    return _json({"Keys": keys})
+    if call.flag("stream", False):
+        return json_reply(*({"Cid": cid, "Type": pin["Type"]} for cid, pin in keys.items()))
+    return json_reply({"Keys": keys})
 
 
 # -- files and directories -----------------------------------------------------------------------------------
@@ -240,7 +225,7 @@ def _cat(call: Call) -> Reply:
 def _ls(call: Call) -> Reply:
     objects = []
     for argument in call.arguments or [""]:
-        cid = _resolve(call.store, argument)
+        cid = resolve(call.store, argument)
         links = []
         if codec_of(cid) is Codec.DAG_PB:
             for link in decode_node(call.store.get_block(cid)).links:
@@ -249,7 +234,7 @@ def _ls(call: Call) -> Reply:
                 kind = 1 if directory else 2
                 links.append({"Name": link.name, "Hash": link.cid, "Size": size, "Type": kind, "Target": ""})
         objects.append({"Hash": argument, "Links": links})
-    return _json({"Objects": objects})
+    return json_reply({"Objects": objects})
 
 
 def _get(call: Call) -> Reply:
@@ -280,124 +265,25 @@ def _tar(store: EmbeddedStore, cid: CID, name: str) -> Iterator[bytes]:
     yield b"\0" * (2 * tarfile.BLOCKSIZE)
 
 
-@dataclass
-class _Folder:
-    """A directory while its entries arrive."""
-
-    folders: dict[str, _Folder] = field(default_factory=dict)
-    files: dict[str, Link] = field(default_factory=dict)
-
-
-def _add(call: Call) -> Reply:
-    _check_layout(call)
-    with call.store.adding():
-        return _add_all(call)
-
-
-def _add_all(call: Call) -> Reply:
-    only_hash = call.flag("only-hash", False)
-    pin = call.flag("pin", True) and not only_hash
-    wrap = call.flag("wrap-with-directory", False)
-    top = _Folder()
-    answers: list[dict[str, str]] = []
-    for part in call.parts():
-        names = _names(part.filename or "")
-        directory = part.content_type == "application/x-directory"
-        if directory:
-            _enter(top, names)
-            continue
-        link = _add_part(call.store, part, only_hash)
-        link = Link(cid=link.cid, name=names[-1] if names else link.cid, tsize=link.tsize)
-        folder = _enter(top, names[:-1])
-        if link.name in folder.files or link.name in folder.folders:
-            raise InputError(f"two files have the name {part.filename!r}")
-        folder.files[link.name] = link
-        answers.append(_added("/".join(names) or link.name, link))
-    roots = [*top.files.values()]
-    roots += [_close(call.store, folder, name, only_hash, answers) for name, folder in top.folders.items()]
-    if wrap:
-        roots = [_finish(call.store, roots, only_hash)]
-        answers.append(_added("", roots[0]))
-    if pin:
-        for root in roots:
-            call.store.pin(root.cid)
-    return _json(*answers)
-
-
-def _check_layout(call: Call) -> None:
-    """Refuse options that would give other blocks than this store builds.
-
-    Raises:
-        InputError: one of them does.
-    """
-    right = {"cid-version": ("1",), "hash": ("sha2-256",), "chunker": ("size-1048576",)}
-    for name, values in right.items():
-        if (given := call.options.get(name, values[0])) not in values:
-            raise InputError(f"{name}={given[:40]} is not supported: this store builds unixfs-v1-2025 only")
-    for name in ("trickle", "nocopy", "fscache", "inline", "preserve-mode", "preserve-mtime"):
-        if call.flag(name, False):
-            raise InputError(f"{name} is not supported: this store builds unixfs-v1-2025 only")
-
-
-def _names(path: str) -> list[str]:
-    names = path.split("/") if path else []
-    if len(names) > MAX_PATH:
-        raise InputError(f"path of {len(names)} components is above the limit of {MAX_PATH}")
-    return [check_name(name) for name in names]
-
-
-def _enter(folder: _Folder, names: list[str]) -> _Folder:
-    for name in names:
-        if name in folder.files:
-            raise InputError(f"{name!r} is both a file and a directory")
-        folder = folder.folders.setdefault(name, _Folder())
-    return folder
-
-
-def _add_part(store: EmbeddedStore, part: Part, only_hash: bool) -> Link:
-    if not only_hash:
-        cid = store.add_file(part)
-        return Link(cid=cid, name="", tsize=store.cumulative_size(cid))
-    for block in import_file(part):
-        link = block.link()
-    return link  # of the last block, the root; there is always one
-
-
-def _close(
-    store: EmbeddedStore, folder: _Folder, path: str, only_hash: bool, answers: list[dict[str, str]]
-) -> Link:
-    links = [*folder.files.values()]
-    for name, inner in folder.folders.items():
-        links.append(_close(store, inner, f"{path}/{name}", only_hash, answers))
-    link = _finish(store, links, only_hash)
-    answers.append(_added(path, link))
-    return Link(cid=link.cid, name=path.rpartition("/")[2], tsize=link.tsize)
-
-
-def _finish(store: EmbeddedStore, links: list[Link], only_hash: bool) -> Link:
-    block = directory_block(links)
-    if not only_hash:
-        store.add_links(links)
-    return block.link()
-
-
-def _added(name: str, link: Link) -> dict[str, str]:
-    return {"Name": name, "Hash": link.cid, "Size": str(link.tsize)}
-
-
 METHODS: dict[str, Callable[[Call], Reply]] = {
-    "add": _add,
+    "add": add,
     "block/get": _block_get,
     "block/put": _block_put,
     "block/stat": _block_stat,
     "cat": _cat,
+    "dag/export": _dag_export,
+    "dag/import": _dag_import,
     "get": _get,
     "id": _id,
     "ls": _ls,
     "pin/add": _pin_add,
     "pin/ls": _pin_ls,
     "pin/rm": _pin_rm,
+    "pin/update": _pin_update,
+    "repo/gc": _repo_gc,
     "repo/stat": _repo_stat,
+    "repo/verify": _repo_verify,
+    "repo/version": _repo_version,
     "version": _version,
 }
 """Every method that is answered, by its path under ``/api/v0/``."""

@@ -15,14 +15,16 @@ import sys
 import threading
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from steelyard.errors import ConfigError, InputError, NotFoundError, RefusedError, SteelyardError
+from steelyard.storage.call import Call, Reply
 from steelyard.storage.embedded import EmbeddedStore
 from steelyard.storage.multipart import Body
-from steelyard.storage.rpc import METHODS, Call, Reply
+from steelyard.storage.rpc import METHODS
 from steelyard.storage.trustless import PREFIX as GATEWAY
 from steelyard.storage.trustless import Answer, Refusal, answer
 
@@ -172,8 +174,14 @@ class _Handler(BaseHTTPRequestHandler):
             reply = METHODS[method](
                 Call(self.server.store, arguments, options, body, self.headers.get("Content-Type", ""))
             )
+            pieces = _started(reply.pieces) if reply.live else reply.pieces
         except SteelyardError as exc:
             self._fail(exc, body)
+            return
+        if reply.live:
+            self._head(200, reply.content_type, {"Transfer-Encoding": "chunked", "X-Chunked-Output": "1"})
+            self._pour_chunks(pieces, flush=True)
+            self._finish(body)
             return
         self._finish(body)
         self._send(reply)
@@ -251,7 +259,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _fail(self, exc: SteelyardError, body: Body | None) -> None:
         # Kubo answers 500 to everything that a method finds wrong, and clients only look at the message.
         status = 500
-        if isinstance(exc, RefusedError):
+        if isinstance(exc, RefusedError) and body is None:
             status = 403
         elif isinstance(exc, InputError):
             status = 400
@@ -322,19 +330,27 @@ class _Handler(BaseHTTPRequestHandler):
         self._head(200, reply.content_type, {"Transfer-Encoding": "chunked", "X-Stream-Output": "1"})
         self._pour_chunks(reply.pieces)
 
-    def _pour_chunks(self, pieces: Iterable[bytes]) -> None:
-        if self._pour(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece):
+    def _pour_chunks(self, pieces: Iterable[bytes], *, flush: bool = False) -> None:
+        if self._pour((b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece), flush=flush):
             self.wfile.write(b"0\r\n\r\n")
 
-    def _pour(self, pieces: Iterable[bytes]) -> bool:
+    def _pour(self, pieces: Iterable[bytes], *, flush: bool = False) -> bool:
         """Send; on an error cut the connection, so that the client sees that the answer is not whole."""
         try:
             for piece in pieces:
                 self.wfile.write(piece)
+                if flush:
+                    self.wfile.flush()
         except SteelyardError:
             self.close_connection = True
             return False
         return True
+
+
+def _started(pieces: Iterable[bytes]) -> Iterable[bytes]:
+    """Make the first piece now, while an error can still be answered as one."""
+    rest = iter(pieces)
+    return chain([next(rest, b"")], rest)
 
 
 def _is_loopback(name: str) -> bool:

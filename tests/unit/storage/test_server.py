@@ -313,3 +313,133 @@ def test_a_taken_port_is_a_config_error(server: StoreServer, store: EmbeddedStor
 
 def test_a_server_that_never_started_can_be_closed(store: EmbeddedStore) -> None:
     StoreServer(store).close()
+
+
+# -- archives, pins and upkeep over the RPC ------------------------------------------------------------------
+
+
+def _lines(server: StoreServer, path: str, body: bytes = b"") -> list[Any]:
+    """Answers that are several lines of JSON."""
+    url = urlsplit(server.url)
+    connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=10)
+    try:
+        headers = {"Content-Type": "multipart/form-data; boundary=X"} if body else {}
+        connection.request("POST", path, body=body, headers=headers)
+        answer = connection.getresponse()
+        assert answer.status == 200
+        return [json.loads(line) for line in answer.read().splitlines()]
+    finally:
+        connection.close()
+
+
+def test_archives_go_out_and_in(client: Any, store: EmbeddedStore, tmp_path: Path) -> None:
+    root = store.add_directory({"a": io.BytesIO(b"abc")})
+    archive = client.dag.export(root)
+    other = EmbeddedStore(tmp_path / "other")
+    with StoreServer(other) as second:
+        url = urlsplit(second.url)
+        with ipfshttpclient.connect(f"/ip4/{url.hostname}/tcp/{url.port}/http") as connected:
+            assert connected.dag.imprt(io.BytesIO(archive))["Root"]["Cid"]["/"] == root
+        assert other.is_pinned(root) and other.get_block(cid_of(b"abc")) == b"abc"
+        body = _form(("", archive))
+        assert _lines(second, "/api/v0/dag/import?pin-roots=false&stats=true", body) == [
+            {"Stats": {"BlockCount": 2, "BlockBytesCount": len(store.get_block(root)) + 3}}
+        ]
+    with pytest.raises(ipfshttpclient.exceptions.ErrorResponse, match="not in the store"):
+        client.dag.export(cid_of(b"gone"))
+    with pytest.raises(ipfshttpclient.exceptions.ErrorResponse, match="do not hash"):
+        client.dag.imprt(io.BytesIO(archive[:-1] + b"d"))
+
+
+def test_a_pin_is_updated(client: Any, store: EmbeddedStore) -> None:
+    old, new = store.add_file(io.BytesIO(b"old")), store.add_file(io.BytesIO(b"new"))
+    store.pin(old)
+    assert client.pin.update(old, new)["Pins"] == [old, new]
+    assert list(store.pins()) == [new]
+    client.pin.update(new, old, unpin=False)
+    assert set(store.pins()) == {old, new}
+    client.pin.update(new, new)
+    assert set(store.pins()) == {old, new}
+    with pytest.raises(ipfshttpclient.exceptions.ErrorResponse, match="not pinned"):
+        client.pin.update(cid_of(b"gone"), new)
+
+
+def test_pins_are_listed_line_by_line(server: StoreServer, store: EmbeddedStore) -> None:
+    cid = store.add_file(io.BytesIO(b"abc"))
+    store.pin(cid)
+    assert _lines(server, "/api/v0/pin/ls?stream=true") == [{"Cid": cid, "Type": "recursive"}]
+
+
+def test_garbage_is_collected_and_named(client: Any, server: StoreServer, store: EmbeddedStore) -> None:
+    kept = store.add_file(io.BytesIO(b"kept"))
+    store.pin(kept)
+    store.add_file(io.BytesIO(b"abc"))
+    assert client.repo.gc() == []  # it is new
+    assert _lines(server, "/api/v0/repo/gc?grace=0") == [{"Key": {"/": cid_of(b"abc")}}]
+    assert store.usage() == (1, 4)
+
+
+def test_a_store_that_is_added_to_is_not_collected(
+    server: StoreServer, store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steelyard.storage.rpc.WAIT_SECONDS", 0.0)
+    with store.adding():
+        status, answer = _ask(server, "/api/v0/repo/gc?grace=0")
+    assert status == 500 and "being added" in answer["Message"]
+
+
+def test_the_store_is_verified(server: StoreServer, store: EmbeddedStore) -> None:
+    cid = store.add_file(io.BytesIO(b"abc"))
+    store.pin(cid)
+    assert _lines(server, "/api/v0/repo/verify")[-1]["Progress"] == 1
+    store._block_path(cid).write_bytes(b"abd")
+    status, answer = _ask(server, "/api/v0/repo/verify")
+    assert status == 500 and cid in answer["Message"]
+
+
+def test_progress_is_told_while_the_form_is_read(
+    server: StoreServer, store: EmbeddedStore, pattern: Callable[[int], bytes]
+) -> None:
+    body = _form(("b.bin", pattern(3 << 20)))
+    head = (
+        f"POST /api/v0/add?progress=true HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+        "Content-Type: multipart/form-data; boundary=X\r\n\r\n"
+    )
+    url = urlsplit(server.url)
+    with socket.create_connection((str(url.hostname), url.port or 0), timeout=10) as line:
+        line.sendall(head.encode() + body[:-20])
+        answer = b""
+        while b'"Bytes": 1048576' not in answer:  # told before the request is whole
+            answer += line.recv(4096)
+        line.sendall(body[-20:])
+        while not answer.endswith(b"0\r\n\r\n"):
+            answer += line.recv(4096)
+    (pin,) = store.pins()
+    assert b'"Bytes": 3145728' in answer and pin.encode() in answer
+
+
+def test_an_error_before_the_first_line_of_progress_is_an_error(server: StoreServer) -> None:
+    body = _form(("..%2Fx", b"abc"))
+    status, answer = _ask(
+        server, "/api/v0/add?progress=true", body=body, Content_Type="multipart/form-data; boundary=X"
+    )
+    assert status == 400 and answer["Type"] == "error"
+
+
+def test_the_identity_stays(client: Any, store: EmbeddedStore) -> None:
+    first = client.id()
+    assert first["ID"].startswith("12D3KooW") and first == client.id()
+    (store.path / "identity").write_text("zz")
+    with pytest.raises(ipfshttpclient.exceptions.ErrorResponse, match="identity"):
+        client.id()
+    with pytest.raises(ipfshttpclient.exceptions.ErrorResponse, match="no peers"):
+        client.id("12D3KooWABC")
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["pin/add?arg={cid}&name=x", "pin/ls?name=x", "pin/update?arg={cid}", "dag/import", "repo/gc?grace=-1"],
+)
+def test_more_malformed_calls_are_refused(server: StoreServer, store: EmbeddedStore, query: str) -> None:
+    cid = store.add_file(io.BytesIO(b"abc"))
+    assert _ask(server, "/api/v0/" + query.format(cid=cid))[0] == 400
