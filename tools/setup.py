@@ -4,6 +4,7 @@
     tools/python tools/setup.py all       everything: tests, linters, brownie, compiler, forge
     tools/python tools/setup.py audit     all, and slither in an environment of its own
     tools/python tools/setup.py fuzz      all, and schemathesis in an environment of its own
+    tools/python tools/setup.py parsers   all, and atheris in an environment of its own
     tools/python tools/setup.py lock      uv alone, to resolve the lock files
 
 Runs on the standard library alone. Nothing is installed outside the checkout, but for uv's and npm's caches.
@@ -356,8 +357,13 @@ def fuzz() -> list[Callable[[], None]]:
     return [*everything(), lambda: install_python("fuzz environment", ROOT / ".venv-fuzz", "fuzz")]
 
 
+def parsers() -> list[Callable[[], None]]:
+    """What `make fuzz-parsers` needs beyond the rest."""
+    return [*everything(), lambda: install_python("atheris environment", ROOT / ".venv-atheris", "atheris")]
+
+
 LEVELS: dict[str, Callable[[], list[Callable[[], None]]]]
-LEVELS = {"demo": demo, "all": everything, "audit": audit, "fuzz": fuzz, "lock": list}
+LEVELS = {"demo": demo, "all": everything, "audit": audit, "fuzz": fuzz, "parsers": parsers, "lock": list}
 
 
 def main(arguments: list[str]) -> int:

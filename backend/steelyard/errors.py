@@ -4,11 +4,13 @@
     ├── InputError                 the caller's argument, file or configuration is wrong
     │   ├── ConfigError            a setting is missing or malformed
     │   ├── ManifestError          a manifest, card or path breaks the format
+    │   ├── FormatError            a model or data file is damaged, declares what cannot be, or is two things at once
     │   └── AmountError            an amount is negative, fractional in wei, or above 2^128-1
     ├── NotFoundError              no such asset, version, offer, purchase, licence, block or account
     ├── RefusedError               the rules of the market forbid it now (state, time, right, balance)
     │   ├── RevertError            a contract said no; carries the decoded error
-    │   └── UnsafeError            going on would risk a key or money, so the client will not
+    │   ├── UnsafeError            going on would risk a key or money, so the client will not
+    │   └── CodeError              a file runs code when it is loaded, and nobody has allowed that
     ├── VerificationError          what was fetched or claimed is not what was committed
     │   ├── DigestError            bytes do not hash to their CID, root or leaf
     │   │   └── LeafError          a plaintext leaf is not what the seller committed to; can be disputed
@@ -47,6 +49,10 @@ class ManifestError(InputError):
     """A manifest, model card or path breaks the format."""
 
 
+class FormatError(InputError):
+    """A model or data file is damaged, declares what cannot be, or is valid as two formats."""
+
+
 class AmountError(InputError):
     """An amount is negative, not a whole number of wei, or above 2^128-1."""
 
@@ -76,6 +82,10 @@ class RevertError(RefusedError):
 
 class UnsafeError(RefusedError):
     """Going on would risk a key or money, so the client refuses."""
+
+
+class CodeError(RefusedError):
+    """A file runs code that its maker chose when it is loaded, and nobody has allowed that; nothing was done."""
 
 
 class VerificationError(SteelyardError):

@@ -300,6 +300,7 @@ class Market(SellerMethods, BookMethods):
         *,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
+        allow_code: bool = False,
         progress: Progress | None = None,
     ) -> Path:
         """Fetch, decrypt and check a version that the account has the key of, and return the folder it is in.
@@ -312,17 +313,27 @@ class Market(SellerMethods, BookMethods):
                 holds this version.
             include: patterns of paths to write; all if empty.
             exclude: patterns of paths to leave out.
+            allow_code: take also files that run code when they are loaded without having been declared so.
             progress: told how far it is.
 
         Raises:
             RefusedError: no key of this version was delivered to the account: buy it, or ask for the key.
             LeafError: the seller committed to something else than he sold: call :meth:`dispute`.
             VerificationError: the store returned wrong bytes.
+            CodeError: a file runs code when it is loaded, or is two things at once, and was not declared so.
         """
         from steelyard.service.pull import pull
 
         target = None if dest is None else Path(dest)
-        return pull(self._context, what, target, include=include, exclude=exclude, progress=progress)
+        return pull(
+            self._context,
+            what,
+            target,
+            include=include,
+            exclude=exclude,
+            allow_code=allow_code,
+            progress=progress,
+        )
 
     def refund(self, purchase: Purchase | PurchaseId | str) -> Purchase:
         """Take back price and bond: not delivered in time, or proved false before it was settled."""

@@ -1,4 +1,4 @@
-"""Arrows go one way: cli, api, demo -> market -> service -> query -> indexer -> audit, storage, chain, crypto -> domain -> errors."""
+"""Arrows go one way: cli, api, demo -> market -> service -> query -> indexer -> audit, formats, storage, chain, crypto -> domain -> errors."""
 
 import ast
 from pathlib import Path
@@ -9,11 +9,12 @@ PACKAGE = Path(__file__).parents[2] / "backend" / "steelyard"
 
 BASE = {"errors"}
 PARTS = {"domain"} | BASE
-SERVED = PARTS | {"config", "crypto", "storage", "chain", "audit", "indexer", "query"}
+SERVED = PARTS | {"config", "formats", "crypto", "storage", "chain", "audit", "indexer", "query"}
 ALLOWED = {
     "errors": set(),
     "config": BASE | {"domain"},
     "domain": BASE,
+    "formats": PARTS,
     "crypto": PARTS,
     "storage": PARTS,
     "chain": PARTS,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from steelyard.service.results import AssetInfo, OfferInfo
 
 _KIND = click.Choice(["model", "dataset"])
+_INSIDE = 40
+"""Most lines of what is inside the files."""
 
 
 @click.command("list", cls=Command)
@@ -115,16 +117,27 @@ def info_lines(session: Session, found: AssetInfo, *, card: bool) -> list[str]:
         lines += ["", f"version {version.number}  {format_time(version.published_at)}  {state}"]
         lines += [f"  folder  {version.cid}", f"  id      0x{version.version.hex()}"]
         for entry in version.manifest.files if version.manifest else ():
-            lines.append(f"  file    {entry.path}  {format_size(entry.size)}")
+            marked = "  RUNS CODE WHEN LOADED" if entry.path in version.code else ""
+            lines.append(f"  file    {entry.path}  {format_size(entry.size)}  {entry.format}{marked}")
     for offer in found.offers:
         lines += ["", f"offer   0x{offer.offer.hex()}{'' if offer.open else '  (closed)'}"]
         lines += [
             f"  {line}" for line in terms_lines(session, offer.terms, sold=offer.sold, version=offer.version)
         ]
     newest = found.versions[-1] if found.versions else None
-    if card and newest is not None and newest.card:
-        lines += ["", newest.card.rstrip()]
+    if newest is not None and newest.card:
+        lines += ["", newest.card.rstrip()] if card else _inside(newest.card)
     return lines
+
+
+def _inside(card: str) -> list[str]:
+    """Return the part of a card that shows what is inside the files, if its seller lets it be shown."""
+    from steelyard.formats.summary import HEADING
+
+    _, heading, rest = card.rpartition(f"\n{HEADING}\n")
+    shown = [line for line in rest.splitlines() if line][: _INSIDE + 1] if heading else []
+    more = ["..."] if len(shown) > _INSIDE else []
+    return ["", "inside the files, as the seller says:", *shown[1:_INSIDE], *more] if shown else []
 
 
 def terms_lines(session: Session, terms: Terms, *, sold: int = 0, version: int | None = None) -> list[str]:

@@ -43,6 +43,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "dispute": ("rights", "Prove that content is false."),
     },
     "Sell": {
+        "card": ("card", "Show, check and begin a card."),
         "publish": ("sell", "Seal and publish a folder."),
         "offer": ("offer", "Make, close and list offers."),
         "sales": ("sell", "List purchases and key requests."),

@@ -61,6 +61,10 @@ def parse_position(text: str) -> tuple[str, int]:
     "--royalty", type=click.IntRange(0, 1000), default=0, help="Basis points of a resale (ERC-2981)."
 )
 @click.option("--via", metavar="URL", help="Upload what was sealed to this service first.")
+@click.option(
+    "--allow-code", is_flag=True, help="Take files that run code when loaded; buyers are warned for ever."
+)
+@click.option("--preview", is_flag=True, help="Show in the public card what is inside the files.")
 @sends
 @with_session
 def publish_command(
@@ -75,12 +79,15 @@ def publish_command(
     positions: tuple[tuple[str, int], ...],
     royalty: int,
     via: str | None,
+    allow_code: bool,
+    preview: bool,
     dry_run: bool,
     yes: bool,
 ) -> None:
     """Seal and publish a folder.
 
-    Encrypts it, stores it, and registers it. A name that you have published before gets a new version, for
+    Encrypts it, stores it, and registers it. What its files are is told from their content and stands in the public
+    manifest; files that run code when they are loaded are refused. A name that you have published before gets a new version, for
     which old offers go on. The last line on stdout is the reference.
     """
     if (name is None) == (target is None):
@@ -101,11 +108,20 @@ def publish_command(
                 positions=shares,
                 royalty=royalty,
                 via=via,
+                allow_code=allow_code,
+                preview=preview,
                 progress=progress,
             )
         else:
             done = market.new_version(
-                existing, folder, card=card, positions=shares, via=via, progress=progress
+                existing,
+                folder,
+                card=card,
+                positions=shares,
+                via=via,
+                allow_code=allow_code,
+                preview=preview,
+                progress=progress,
             )
     offered = None
     if amount is not None and not dry_run:

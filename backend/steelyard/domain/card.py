@@ -53,6 +53,9 @@ class Card:
         datasets: that it names as trained on.
         bases: models that it names as its bases.
         metrics: that it reports.
+        languages: that it names, lower case.
+        licence_name: of a licence without an id.
+        licence_link: where its text is.
         text: Markdown after the front matter.
     """
 
@@ -64,6 +67,9 @@ class Card:
     datasets: tuple[str, ...] = ()
     bases: tuple[str, ...] = ()
     metrics: tuple[Metric, ...] = ()
+    languages: tuple[str, ...] = ()
+    licence_name: str | None = None
+    licence_link: str | None = None
     text: str = ""
 
 
@@ -95,6 +101,9 @@ def parse(data: bytes) -> Card:
         datasets=_many(top, "datasets"),
         bases=_many(top, "base_model"),
         metrics=index[1],
+        languages=tuple(dict.fromkeys(item.lower() for item in _many(top, "language"))),
+        licence_name=_one(top, "license_name"),
+        licence_link=_one(top, "license_link"),
         text=text,
     )
 

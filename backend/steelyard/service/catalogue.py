@@ -6,6 +6,7 @@ from steelyard.domain.records import AssetState, OfferState, VersionState
 from steelyard.domain.types import AssetKind, State, VersionId
 from steelyard.errors import NotFoundError, StoreError, VerificationError
 from steelyard.service.context import Context
+from steelyard.service.declare import code_files
 from steelyard.service.naming import asset_name, canonical, find_asset
 from steelyard.service.public import folder_cid, open_folder, read_card, read_text
 from steelyard.service.results import AssetInfo, OfferInfo, VersionInfo
@@ -89,6 +90,7 @@ def _version(context: Context, version: VersionState, *, fetch: bool) -> Version
         flagged=version.flagged,
         manifest=manifest,
         card=card,
+        code=() if manifest is None else code_files(manifest),
     )
 
 

@@ -47,6 +47,8 @@ def publish(
     royalty: int,
     progress: Progress | None,
     via: Upload | None = None,
+    allow_code: bool = False,
+    preview: bool = False,
 ) -> Published:
     """Register an asset with its first version; see :meth:`steelyard.Market.publish`."""
     word = name_word(name)
@@ -59,7 +61,15 @@ def publish(
     node = _node(context, asset, positions)
     exists = context.views.owner_of(asset) is not None
     sealed = seal_folder(
-        context, folder, asset=asset, label=name_of(word), node=node, card=_card(card), progress=progress
+        context,
+        folder,
+        asset=asset,
+        label=name_of(word),
+        node=node,
+        card=_card(card),
+        progress=progress,
+        allow_code=allow_code,
+        preview=preview,
     )
     done = _done(context, sealed)
     if done is not None:
@@ -82,6 +92,8 @@ def new_version(
     positions: Positions | None,
     progress: Progress | None,
     via: Upload | None = None,
+    allow_code: bool = False,
+    preview: bool = False,
 ) -> Published:
     """Publish a version of an asset; see :meth:`steelyard.Market.new_version`."""
     asset = find_asset(context, text)
@@ -91,7 +103,15 @@ def new_version(
         )
     node = _node(context, asset.id, positions)
     sealed = seal_folder(
-        context, folder, asset=asset.id, label=asset.label, node=node, card=_card(card), progress=progress
+        context,
+        folder,
+        asset=asset.id,
+        label=asset.label,
+        node=node,
+        card=_card(card),
+        progress=progress,
+        allow_code=allow_code,
+        preview=preview,
     )
     done = _done(context, sealed)
     if done is not None:

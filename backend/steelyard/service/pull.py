@@ -26,6 +26,7 @@ from steelyard.errors import (
     VerificationError,
 )
 from steelyard.service.context import Context
+from steelyard.service.declare import compare
 from steelyard.service.keys import Received, find_proof, from_purchase, no_key, received
 from steelyard.service.naming import asset_name, find_purchase, find_version
 from steelyard.service.public import CIPHERTEXT, Counted, Progress, open_folder, read_lists
@@ -42,6 +43,7 @@ def pull(
     include: Sequence[str],
     exclude: Sequence[str],
     progress: Progress | None,
+    allow_code: bool = False,
 ) -> Path:
     """Write a version's files; see :meth:`steelyard.Market.pull`."""
     asset, version, item = find_key(context, what)
@@ -63,6 +65,8 @@ def pull(
     temporary = Path(tempfile.mkdtemp(dir=dest.parent, prefix=f".{dest.name[:100]}-"))
     try:
         _open_into(context, temporary, version, item, wanted, name=name, progress=progress)
+        for text in compare(temporary, wanted, allow_code=allow_code):
+            warnings.warn(f"{name}: {text}", stacklevel=2)
         _put(temporary, dest, wanted)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

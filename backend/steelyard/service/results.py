@@ -139,6 +139,8 @@ class VersionInfo:
         attested: whether somebody vouches for its quality; always False so far.
         manifest: the public manifest, or None if it was not fetched.
         card: the model card, or None if it was not fetched.
+        code: paths of the files that run code when they are loaded, as the seller declares; empty if the manifest was
+            not fetched.
     """
 
     version: VersionId
@@ -151,6 +153,7 @@ class VersionInfo:
     attested: bool = False
     manifest: Manifest | None = None
     card: str | None = None
+    code: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

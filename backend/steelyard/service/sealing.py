@@ -29,10 +29,13 @@ from steelyard.crypto.secret import Secret
 from steelyard.crypto.stream import in_order, seal_chunk
 from steelyard.domain import manifest as manifests
 from steelyard.domain.node import Node
+from steelyard.domain.passive import check_passive
 from steelyard.domain.types import AssetId, Version
 from steelyard.errors import SteelyardError
+from steelyard.formats.summary import preview as show_inside
 from steelyard.service import source as sources
 from steelyard.service.context import Context
+from steelyard.service.declare import declare
 from steelyard.service.files import private_folder
 from steelyard.service.journal import Sealed, SealJournal, locked
 from steelyard.service.public import CARD, CIPHERTEXT, LEAVES, MANIFEST, NODE, TAGS, Progress
@@ -75,6 +78,8 @@ def seal_folder(
     node: Node,
     card: str | None,
     progress: Progress | None,
+    allow_code: bool = False,
+    preview: bool = False,
 ) -> SealedVersion:
     """Seal a folder into the store and pin it.
 
@@ -86,13 +91,22 @@ def seal_folder(
         node: revenue node of the version.
         card: model card; None for that of the folder.
         progress: told how far it is.
+        allow_code: take files that run code when they are loaded.
+        preview: show in the card what is inside the files.
 
     Raises:
-        InputError: the folder cannot be published.
+        InputError: the folder cannot be published; one of its files is damaged, hostile or two things at once; the
+            card has active content.
+        CodeError: a file runs code when it is loaded, and that is not allowed.
         StoreError: the store does not take it.
     """
-    source = sources.collect(folder, progress=progress)
+    declared = declare(sources.collect(folder, progress=progress), allow_code=allow_code)
+    source = declared.source
     text = card if card is not None else _own_card(source) or sources.default_card(label, source.files)
+    check_passive(text)
+    if preview:
+        files = zip((file.path for file in source.files), declared.reports, strict=True)
+        text = f"{text.rstrip()}\n\n{show_inside(files)}"
     if context.dry:
         return _priced(context, source, asset=asset, node=node)
     record = _record_path(context, source, asset, node, text)

@@ -10,9 +10,10 @@ from steelyard.domain.records import AssetState, OfferState, VersionState
 from steelyard.domain.types import NATIVE, Address, OfferId, OfferKind, Terms, VersionId
 from steelyard.errors import NotFoundError, RefusedError, StoreError, UnsafeError, VerificationError
 from steelyard.service.context import FINALIZED, LEAST_MARGIN, Context
+from steelyard.service.declare import code_files
 from steelyard.service.naming import asset_name, find_asset, pick_version
 from steelyard.service.offer import allow_proof, find_offer
-from steelyard.service.public import Progress, check, keep, read_text
+from steelyard.service.public import Progress, check, keep, open_folder, read_text
 from steelyard.service.sealing import SCHEME
 
 _FINALITY = 1200
@@ -205,7 +206,8 @@ def licence_text(context: Context, terms: Terms) -> str | None:
 def warnings(context: Context, choice: Choice, *, text: str | None) -> tuple[str, ...]:
     """Return what a careful buyer should read first."""
     terms = choice.offer.terms
-    found = ["not attested: nobody vouches that the model is good, only that the bytes are those committed"]
+    found = _code_warnings(context, choice)
+    found += ["not attested: nobody vouches that the model is good, only that the bytes are those committed"]
     if terms.price and not terms.window:
         found.append("no content window: once the key is delivered, wrong content gives no refund")
     if text is None:
@@ -224,6 +226,22 @@ def warnings(context: Context, choice: Choice, *, text: str | None) -> tuple[str
     if terms.kind is OfferKind.RENTAL:
         found.append("a rental's end binds by law, not by technique: who has the key can keep it")
     return tuple(found)
+
+
+def _code_warnings(context: Context, choice: Choice) -> list[str]:
+    """Return a warning if files of a version run code when they are loaded, or if that cannot be known now."""
+    try:
+        paths = code_files(open_folder(context, choice.version.commitments).manifest)
+    except (NotFoundError, StoreError, VerificationError):
+        return [
+            "the manifest is not in the store now, so nobody can say whether a file runs code when it is loaded"
+        ]
+    if not paths:
+        return []
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return [
+        f"RUNS CODE WHEN LOADED: {', '.join(map(ascii, paths[:3]))}{more}. Load it only if you trust the seller"
+    ]
 
 
 def holdings(context: Context, terms: Terms) -> tuple[int, int]:

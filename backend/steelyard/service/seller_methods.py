@@ -49,6 +49,8 @@ class SellerMethods:
         positions: Sequence[tuple[Address | str, int]] | None = None,
         royalty: int = 0,
         via: str | None = None,
+        allow_code: bool = False,
+        preview: bool = False,
         progress: Progress | None = None,
     ) -> Published:
         """Seal a folder, store it, and register it as the first version of a new asset.
@@ -67,10 +69,14 @@ class SellerMethods:
             royalty: basis points of a resale of the asset, at most 1,000 (ERC-2981).
             via: URL of a service that the sealed folder is uploaded to first (docs/api.md, "Uploads"); plaintext and
                 key stay here, and the transaction is sent from here.
+            allow_code: take files that run code when they are loaded (docs/formats.md); the manifest says so for ever.
+            preview: show in the card, which is public, what is inside the files: tensors, inputs, outputs.
             progress: told how far it is.
 
         Raises:
             InputError: a bad name, path, royalty or position; nothing was done.
+            FormatError: a file is damaged, hostile, or valid as two formats; nothing was done.
+            CodeError: a file runs code when it is loaded; nothing was done.
             RefusedError: the account has an asset of this name already: publish a new version of it.
         """
         from steelyard.service.publish import publish
@@ -85,6 +91,8 @@ class SellerMethods:
             royalty=royalty,
             progress=progress,
             via=_uploader(via, progress),
+            allow_code=allow_code,
+            preview=preview,
         )
 
     def new_version(
@@ -95,6 +103,8 @@ class SellerMethods:
         card: str | Path | None = None,
         positions: Sequence[tuple[Address | str, int]] | None = None,
         via: str | None = None,
+        allow_code: bool = False,
+        preview: bool = False,
         progress: Progress | None = None,
     ) -> Published:
         """Publish a version of an asset that the account owns or maintains; see :meth:`publish`."""
@@ -108,6 +118,8 @@ class SellerMethods:
             positions=positions,
             progress=progress,
             via=_uploader(via, progress),
+            allow_code=allow_code,
+            preview=preview,
         )
 
     def offer(

@@ -25,28 +25,18 @@ Progress = Callable[[str, int, int], None]
 _AHEAD: Final = 2
 """Chunks that wait for their digest."""
 
-# Suffix: (declared format, declared role). They are claims, for people; nothing checks them.
-_KINDS: Final = {
-    ".onnx": ("onnx", "weights"),
-    ".safetensors": ("safetensors", "weights"),
-    ".gguf": ("gguf", "weights"),
-    ".pt": ("pytorch", "weights"),
-    ".pth": ("pytorch", "weights"),
-    ".bin": ("bin", "weights"),
-    ".h5": ("hdf5", "weights"),
-    ".npz": ("npz", "weights"),
-    ".npy": ("npy", "data"),
-    ".parquet": ("parquet", "data"),
-    ".arrow": ("arrow", "data"),
-    ".csv": ("csv", "data"),
-    ".jsonl": ("jsonl", "data"),
-    ".json": ("json", "config"),
-    ".yaml": ("yaml", "config"),
-    ".yml": ("yaml", "config"),
-    ".toml": ("toml", "config"),
-    ".md": ("markdown", "card"),
-    ".txt": ("text", "text"),
-    ".py": ("python", "code"),
+# Role by suffix, where content says nothing of it. A claim, for people.
+_ROLES: Final = {
+    ".bin": "weights",
+    ".csv": "data",
+    ".jsonl": "data",
+    ".json": "config",
+    ".yaml": "config",
+    ".yml": "config",
+    ".toml": "config",
+    ".md": "card",
+    ".txt": "text",
+    ".py": "code",
 }
 
 
@@ -69,7 +59,8 @@ class Input:
 def collect(folder: Path, *, progress: Progress | None = None) -> Input:
     """Find and hash the files of a folder.
 
-    Names that begin with a dot are left out, with everything below them.
+    Names that begin with a dot are left out, with everything below them. What the files are is not looked at:
+    see ``declare.py``.
 
     Args:
         folder: a folder, or one file.
@@ -80,15 +71,15 @@ def collect(folder: Path, *, progress: Progress | None = None) -> Input:
             link, a device); or a file changes while it is read.
         ManifestError: a path breaks the format. Nothing was hashed.
     """
-    found = sorted(_walk(folder))
+    found = sorted(walk(folder))
     if not found:
         raise InputError(f"{folder} holds no files to publish")
     places = tuple(place for _, place in found)
     files = []
     for path, place in found:
-        form, role = _KINDS.get(Path(path).suffix.lower(), ("binary", "other"))
+        role = _ROLES.get(Path(path).suffix.lower(), "other")
         size = place.lstat().st_size
-        files.append(SourceFile(path=path, size=size, format=form, role=role, sha256=bytes(32)))
+        files.append(SourceFile(path=path, size=size, format="binary", role=role, sha256=bytes(32)))
     # The sealed manifest comes first in the stream. Its length is known before its digests are.
     _, sealed = manifests.build(files, key_salt=bytes(32))
     digests, chunks = _hash(places, [file.size for file in files], start=len(sealed), progress=progress)
@@ -240,7 +231,12 @@ def _read(place: Path, offset: int, length: int) -> bytes:
     return data
 
 
-def _walk(folder: Path) -> list[tuple[str, Path]]:
+def walk(folder: Path) -> list[tuple[str, Path]]:
+    """Return path in the version and place on the disk of every file that would be published, in no order.
+
+    Raises:
+        InputError: there is no such folder, or something in it is neither file nor folder.
+    """
     try:
         mode = folder.stat().st_mode
     except OSError as exc:

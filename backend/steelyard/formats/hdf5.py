@@ -1,0 +1,331 @@
+"""HDF5, as h5py and Keras write it: groups, datasets, attributes. Source: HDF5 File Format Specification, version 3.
+
+Read are superblocks 0 to 3, object headers 1 and 2, groups by symbol table and by link messages. Groups in fractal heaps
+(thousands of links in the newest form) are named in the notes and not followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from steelyard.errors import FormatError
+from steelyard.formats.report import MAX_LISTED, MAX_TENSORS, FormatReport, Tensor, elements, shown
+from steelyard.formats.window import Cursor, Window
+
+MAGIC: Final = b"\x89HDF\r\n\x1a\n"
+_MAX_OBJECTS: Final = 100_000
+_MAX_DEPTH: Final = 32
+_MAX_HEADER: Final = 4 << 20
+_MAX_VALUE: Final = 8 << 20
+_NONE: Final = 0xFFFF_FFFF_FFFF_FFFF
+_DATASPACE, _LINK_INFO, _DATATYPE, _EXTERNAL, _LINK, _LAYOUT = 0x01, 0x02, 0x03, 0x07, 0x06, 0x08
+_ATTRIBUTE, _CONTINUE, _SYMBOLS, _ATTRIBUTES = 0x0C, 0x10, 0x11, 0x15
+
+
+@dataclass(slots=True)
+class Content:
+    """What a file holds.
+
+    Attributes:
+        tensors: datasets, by path, at most MAX_LISTED.
+        count: how many datasets there are.
+        parameters: numbers in them.
+        attributes: texts of the root group's attributes.
+        notes: what was not read.
+    """
+
+    tensors: list[Tensor] = field(default_factory=list)
+    count: int = 0
+    parameters: int = 0
+    attributes: dict[str, bytes] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
+
+
+def claims(window: Window, head: bytes) -> bool:
+    """Whether the magic stands at byte 0, or at 512, 1024, 2048 and so on, where readers look for it too."""
+    if head[:8] == MAGIC:
+        return True
+    place = 512
+    while place + 8 <= window.size:
+        if window.at(place, 8) == MAGIC:
+            return True
+        place *= 2
+    return False
+
+
+def read(window: Window) -> FormatReport:
+    """Read the datasets' places, types and shapes.
+
+    Raises:
+        FormatError: it is cut off, refers to other files, or its objects are too many or nested too deeply.
+    """
+    found = walk(window)
+    return FormatReport(
+        format="hdf5",
+        tensors=tuple(found.tensors),
+        count=found.count,
+        parameters=found.parameters,
+        notes=tuple(found.notes),
+    )
+
+
+def walk(window: Window) -> Content:
+    """Return all datasets, and the root's attributes.
+
+    Raises:
+        FormatError: as :func:`read`.
+    """
+    if window.at(0, 8) != MAGIC:
+        raise FormatError("bytes stand before the HDF5 file")
+    version = window.at(8, 1)[0]
+    if version in (0, 1):
+        sizes, root, end = window.at(13, 2), 56 if version == 0 else 60, 40 if version == 0 else 44
+        base_at, header_at = root - 32, root + 8
+    elif version in (2, 3):
+        sizes, base_at, end, header_at = window.at(9, 2), 12, 28, 36
+    else:
+        raise FormatError(f"superblock {version} of HDF5 is not known")
+    if sizes != b"\x08\x08":
+        raise FormatError("its addresses are not 8 bytes long")
+    if _u64(window, base_at) != 0 or _u64(window, end) > window.size:
+        raise FormatError("it does not begin at its first byte, or ends before its declared end")
+    reader = _Reader(window)
+    reader.object(_u64(window, header_at), "", 0)
+    return reader.found
+
+
+class _Reader:
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self.found = Content()
+        self.seen: set[int] = set()
+
+    def object(self, place: int, path: str, depth: int) -> None:
+        """Read a group or dataset, once."""
+        if place in self.seen:
+            return
+        self.seen.add(place)
+        if len(self.seen) > _MAX_OBJECTS or depth > _MAX_DEPTH:
+            raise FormatError(f"it has more than {_MAX_OBJECTS} objects, or groups deeper than {_MAX_DEPTH}")
+        shape: list[int | str] | None = None
+        dtype = ""
+        links: list[tuple[str, int]] = []
+        for kind, start, end in _messages(self.window, place):
+            if kind == _DATASPACE:
+                shape = _shape(Cursor(self.window, start, end))
+            elif kind == _DATATYPE:
+                dtype = _dtype(Cursor(self.window, start, end))[0]
+            elif kind == _EXTERNAL:
+                raise FormatError(f"dataset {path[:80]!a} has its data in another file")
+            elif kind == _SYMBOLS:
+                links += self._symbols(_u64(self.window, start), _u64(self.window, start + 8))
+            elif kind == _LINK:
+                links += self._link(Cursor(self.window, start, end))
+            elif kind in (_LINK_INFO, _ATTRIBUTES):
+                self._dense(start, path, attributes=kind == _ATTRIBUTES)
+            elif kind == _LAYOUT:
+                if self.window.at(start, 1) in (b"\x04", b"\x05") and self.window.at(start + 1, 1) == b"\x03":
+                    raise FormatError(f"dataset {path[:80]!a} is virtual: its data may lie in other files")
+            elif kind == _ATTRIBUTE and not path:
+                self._attribute(Cursor(self.window, start, end))
+        if shape is not None and dtype:
+            self._dataset(path, dtype, shape)
+        for name, target in links:
+            self.object(target, f"{path}/{name}" if path else name, depth + 1)
+
+    def _dataset(self, path: str, dtype: str, shape: list[int | str]) -> None:
+        self.found.count += 1
+        self.found.parameters += elements(shape)
+        if self.found.count > MAX_TENSORS:
+            raise FormatError(f"it has more than {MAX_TENSORS} datasets")
+        if len(self.found.tensors) < MAX_LISTED:
+            self.found.tensors.append(Tensor(name=shown(path), dtype=dtype, shape=tuple(shape)))
+
+    def _dense(self, start: int, path: str, *, attributes: bool) -> None:
+        flags = self.window.at(start + 1, 1)[0]
+        offset = start + 2 + ((2 if attributes else 8) if flags & 1 else 0)
+        if _u64(self.window, offset) != _NONE:
+            what = "attributes" if attributes else "links"
+            self.found.notes[f"{what} of {path[:80] or 'the root'!a} in the dense form are not read"] = None
+
+    def _symbols(self, tree: int, heap: int) -> Iterator[tuple[str, int]]:
+        """Yield the links of a group of the old form."""
+        if self.window.at(heap, 4) != b"HEAP":
+            raise FormatError("a group has no heap of names")
+        size, data = _u64(self.window, heap + 8), _u64(self.window, heap + 24)
+        self.window.require(data, size)
+        for node in self._leaves(tree, 0, set()):
+            if self.window.at(node, 4) != b"SNOD":
+                raise FormatError("a group has a damaged list of names")
+            count = int.from_bytes(self.window.at(node + 6, 2), "little")
+            for number in range(count):
+                self.window.step()
+                at = node + 8 + 40 * number
+                name_at, header = _u64(self.window, at), _u64(self.window, at + 8)
+                if int.from_bytes(self.window.at(at + 16, 4), "little") == 2:
+                    continue  # a soft link, to an object of this file
+                if name_at >= size:
+                    raise FormatError("a name lies outside of its heap")
+                raw = self.window.at(data + name_at, min(1024, size - name_at))
+                yield _text(raw.split(b"\0", 1)[0]), header
+
+    def _leaves(self, place: int, depth: int, seen: set[int]) -> Iterator[int]:
+        if depth > 16 or place in seen:
+            raise FormatError("a group's tree turns round, or is too deep")
+        seen.add(place)
+        if self.window.at(place, 5) != b"TREE\0":
+            raise FormatError("a group has a damaged tree")
+        level, count = self.window.at(place + 5, 1)[0], int.from_bytes(self.window.at(place + 6, 2), "little")
+        for number in range(count):
+            self.window.step()
+            child = _u64(self.window, place + 24 + 16 * number + 8)
+            if level:
+                yield from self._leaves(child, depth + 1, seen)
+            else:
+                yield child
+
+    def _link(self, cursor: Cursor) -> Iterator[tuple[str, int]]:
+        """Yield a link of the new form."""
+        version, flags = cursor.number("<B"), cursor.number("<B")
+        kind = cursor.number("<B") if flags & 8 else 0
+        cursor.skip((8 if flags & 4 else 0) + (1 if flags & 16 else 0))
+        size = int.from_bytes(cursor.take(1 << (flags & 3)), "little")
+        name = _text(cursor.take(size)) if version == 1 and size <= 4096 else None
+        if name is None or kind > 1:
+            raise FormatError(
+                "a link leads to another file" if kind == 64 else "a link has a form that is not known"
+            )
+        if kind == 0:
+            yield name, cursor.number("<Q")
+
+    def _attribute(self, cursor: Cursor) -> None:
+        """Keep a text that belongs to the root."""
+        version = cursor.number("<B")
+        cursor.skip(1)
+        sizes = [cursor.number("<H") for _ in range(3)]
+        cursor.skip(1 if version == 3 else 0)
+        whole = [-(-size // 8) * 8 if version == 1 else size for size in sizes]
+        start = cursor.place
+        name = _text(cursor.take(sizes[0]).split(b"\0", 1)[0])
+        cursor.skip(whole[0] - sizes[0])
+        kind, width = _dtype(Cursor(self.window, start + whole[0], start + whole[0] + sizes[1]))
+        cursor.skip(whole[1] + whole[2])
+        if kind == "text":
+            self.found.attributes[name] = self._heap_text(cursor) if cursor.left >= 16 else b""
+        elif kind == "bytes" and width <= min(_MAX_VALUE, cursor.left):
+            self.found.attributes[name] = cursor.take(width).rstrip(b"\0")
+
+    def _heap_text(self, cursor: Cursor) -> bytes:
+        size, place, index = cursor.number("<I"), cursor.number("<Q"), cursor.number("<I")
+        if not size:
+            return b""
+        if self.window.at(place, 4) != b"GCOL" or size > _MAX_VALUE:
+            raise FormatError("a text lies in no heap, or is too long")
+        heap = Cursor(self.window, place + 16, min(self.window.size, place + _u64(self.window, place + 8)))
+        while heap.left >= 16:
+            self.window.step()
+            number = heap.number("<H")
+            heap.skip(6)
+            length = heap.number("<Q")
+            if number == index:
+                return heap.take(min(size, length))
+            if number == 0:
+                break
+            heap.skip(min(-(-length // 8) * 8, heap.left))
+        raise FormatError("a text is not in its heap")
+
+
+def _messages(window: Window, place: int) -> Iterator[tuple[int, int, int]]:
+    """Yield type, start and end of the messages of an object header."""
+    if window.at(place, 4) == b"OHDR":
+        yield from _messages_2(window, place)
+        return
+    if window.at(place, 1) != b"\x01":
+        raise FormatError(f"no object stands at byte {place}")
+    todo = [(place + 16, int.from_bytes(window.at(place + 8, 4), "little"))]
+    left, total = int.from_bytes(window.at(place + 2, 2), "little"), 0
+    while todo and left:
+        at, size = todo.pop(0)
+        window.require(at, size)
+        total += size
+        if total > _MAX_HEADER:
+            raise FormatError(f"an object's header is larger than {_MAX_HEADER} bytes")
+        end = at + size
+        while at + 8 <= end and left:
+            window.step()
+            left -= 1
+            kind, length = (
+                int.from_bytes(window.at(at, 2), "little"),
+                int.from_bytes(window.at(at + 2, 2), "little"),
+            )
+            if at + 8 + length > end:
+                raise FormatError("a message leaves its header")
+            if kind == _CONTINUE:
+                todo.append((_u64(window, at + 8), _u64(window, at + 16)))
+            else:
+                yield kind, at + 8, at + 8 + length
+            at += 8 + length
+
+
+def _messages_2(window: Window, place: int) -> Iterator[tuple[int, int, int]]:
+    flags = window.at(place + 5, 1)[0]
+    at = place + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
+    width = 1 << (flags & 3)
+    todo = [(at + width, int.from_bytes(window.at(at, width), "little"))]
+    head = 6 if flags & 4 else 4
+    total = 0
+    while todo:
+        at, size = todo.pop(0)
+        window.require(at, size)
+        total += size
+        if total > _MAX_HEADER:
+            raise FormatError(f"an object's header is larger than {_MAX_HEADER} bytes")
+        end = at + size
+        while at + head <= end:
+            window.step()
+            kind, length = window.at(at, 1)[0], int.from_bytes(window.at(at + 1, 2), "little")
+            if at + head + length > end:
+                break  # a gap at the end
+            if kind == _CONTINUE:
+                start, more = _u64(window, at + head), _u64(window, at + head + 8)
+                if more < 8 or window.at(start, 4) != b"OCHK":
+                    raise FormatError("a header goes on where none is")
+                todo.append((start + 4, more - 8))
+            else:
+                yield kind, at + head, at + head + length
+            at += head + length
+
+
+def _shape(cursor: Cursor) -> list[int | str]:
+    version, rank, flags = cursor.number("<B"), cursor.number("<B"), cursor.number("<B")
+    if version not in (1, 2) or rank > 32:
+        raise FormatError("a dataset has a shape of an unknown form")
+    cursor.skip(5 if version == 1 else 1)
+    del flags
+    return [cursor.number("<Q") for _ in range(rank)]
+
+
+def _dtype(cursor: Cursor) -> tuple[str, int]:
+    """Return a name, and the bytes of one value."""
+    first, bits, size = cursor.number("<B"), cursor.take(3), cursor.number("<I")
+    kind = first & 15
+    if kind == 0:
+        return f"{'int' if bits[0] & 8 else 'uint'}{8 * size}", size
+    if kind == 1:
+        precision = int.from_bytes(cursor.take(4)[2:4], "little") if cursor.left >= 4 else 8 * size
+        exponent = cursor.take(2)[1] if cursor.left >= 2 else 0
+        return ("bfloat16" if (precision, exponent) == (16, 8) else f"float{8 * size}"), size
+    if kind == 9:
+        return ("text" if bits[0] & 15 == 1 else "list"), size
+    names = {3: "bytes", 5: "opaque", 6: "record", 7: "reference", 8: "enum", 10: "array"}
+    return names.get(kind, "other"), size
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
+def _u64(window: Window, place: int) -> int:
+    return int.from_bytes(window.at(place, 8), "little")

@@ -1,0 +1,105 @@
+"""Everything else: programs, pictures and sound by their first bytes, texts by being UTF-8, and which of them by name."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from steelyard.domain.jsontext import check_depth
+from steelyard.errors import FormatError
+from steelyard.formats.report import FormatReport
+from steelyard.formats.window import Window
+
+_SAMPLE: Final = 64 << 10
+_MAX_JSON: Final = 1 << 20
+_MAX_DEPTH_JSON: Final = 16 << 20
+# First bytes, format, and why it runs code.
+_LIBRARY: Final = "it is a program of the machine, which runs when it is loaded"
+_MAGIC: Final = (
+    (b"\x7fELF", "elf", _LIBRARY), (b"MZ", "pe", _LIBRARY), (b"\xcf\xfa\xed\xfe", "macho", _LIBRARY),
+    (b"\xce\xfa\xed\xfe", "macho", _LIBRARY), (b"\xca\xfe\xba\xbe", "macho", _LIBRARY), (b"\0asm", "wasm", _LIBRARY),
+    (b"\x89PNG\r\n\x1a\n", "png", None), (b"\xff\xd8\xff", "jpeg", None), (b"GIF87a", "gif", None), (b"GIF89a", "gif", None),
+    (b"RIFF", "riff", None), (b"OggS", "ogg", None), (b"fLaC", "flac", None), (b"ARROW1\0\0", "arrow", None),
+    (b"SQLite format 3\0", "sqlite", None), (b"%PDF-", "pdf", None),
+)  # fmt: skip
+_BYTECODE: Final = "it is compiled Python, which runs when it is imported"
+# What a text is can only be told by its name.
+_TEXTS: Final = {
+    ".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".tsv": "tsv", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml",
+    ".md": "markdown", ".py": "python", ".html": "html", ".svg": "svg", ".xml": "xml", ".js": "javascript", ".sh": "shell",
+}  # fmt: skip
+
+
+def by_magic(head: bytes) -> FormatReport | None:
+    """Return what a file is by its first bytes, or None."""
+    for magic, name, code in _MAGIC:
+        if head.startswith(magic) and (name != "pe" or _is_pe(head)):
+            return FormatReport(format=name, code=code)
+    if head[4:8] == b"TFL3":
+        return FormatReport(format="tflite")
+    if (
+        len(head) >= 16
+        and head[2:4] == b"\r\n"
+        and head[1] in (0x0C, 0x0D, 0x0E)
+        and head[4:8] in (b"\0\0\0\0", b"\1\0\0\0", b"\3\0\0\0")
+    ):
+        return FormatReport(format="python-bytecode", code=_BYTECODE)
+    return None
+
+
+def _is_pe(head: bytes) -> bool:
+    place = int.from_bytes(head[60:64], "little")
+    return len(head) > 64 and (head[place : place + 4] == b"PE\0\0" or place + 4 > len(head))
+
+
+def is_text(window: Window) -> bool:
+    """Whether the first 64 KiB are UTF-8 without NUL."""
+    head = window.at(0, min(window.size, _SAMPLE))
+    if b"\0" in head:
+        return False
+    for cut in range(4 if window.size > len(head) else 1):
+        try:
+            head[: len(head) - cut].decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        return True
+    return False
+
+
+def text(window: Window, name: str) -> FormatReport:
+    """Return which text a file is.
+
+    Args:
+        window: the file.
+        name: its name, whose suffix tells apart what content cannot.
+
+    Raises:
+        FormatError: it is JSON by its name and is nested too deeply, or has a key twice.
+    """
+    dot = name.rfind(".")
+    form = _TEXTS.get(name[dot:].lower() if dot >= 0 else "", "text")
+    if form == "json" and not _is_json(window):
+        form = "text"
+    return FormatReport(format=form)
+
+
+def _is_json(window: Window) -> bool:
+    if window.size > _MAX_DEPTH_JSON:
+        return True
+    raw = window.at(0, window.size)
+    try:
+        check_depth(raw)
+    except ValueError as exc:
+        raise FormatError("its JSON is nested too deeply") from exc
+    if window.size > _MAX_JSON:
+        return True
+    try:
+        json.loads(raw, object_pairs_hook=_unique)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _unique(pairs: list[tuple[str, object]]) -> None:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise FormatError("its JSON has a key twice, which two readers read differently")

@@ -1,0 +1,62 @@
+"""Files that run code when they are loaded: refused, allowed, marked for ever, and found out when they are hidden."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from steelyard.errors import CodeError
+from steelyard.formats.report import FormatReport
+from steelyard.market import Market
+from steelyard.service import declare
+from tests.e2e.support import PRICE, same_files
+
+MODEL = pickle.dumps(OSError("weights"))
+
+
+def test_code_is_refused_marked_and_told_before_and_after_buying(
+    seller: Market, buyer: Market, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "model.pt").write_bytes(MODEL)
+    with pytest.raises(CodeError, match="model.pt"):
+        seller.publish(folder, name="digits")
+    done = seller.publish(folder, name="digits", allow_code=True, preview=True)
+    seller.offer(done.ref, price=PRICE)
+    (version,) = buyer.info(done.ref).versions
+    assert version.code == ("model.pt",)
+    assert version.manifest is not None
+    assert {entry.path: entry.format for entry in version.manifest.files}["model.pt"] == "pickle+code"
+    assert version.card is not None and "## Inside the files" in version.card and "OSError" in version.card
+    assert any("RUNS CODE WHEN LOADED: 'model.pt'" in text for text in buyer.quote(done.ref).warnings)
+    bought = buyer.buy(done.ref, wait=False)
+    seller.deliver(bought.id)
+    with pytest.warns(UserWarning, match="'model.pt' runs code when it is loaded"):
+        path = buyer.pull(bought, tmp_path / "pulled")
+    assert same_files(path, folder)
+
+
+def test_hidden_code_is_found_out_when_it_is_pulled(
+    seller: Market, buyer: Market, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "model.pt").write_bytes(MODEL)
+
+    def lie(place: Path, *, name: str) -> FormatReport:
+        found = honest(place, name=name)
+        return replace(found, format="safetensors", code=None) if found.code else found
+
+    honest = declare.look_into
+    monkeypatch.setattr(declare, "look_into", lie)
+    done = seller.publish(folder, name="digits")
+    monkeypatch.undo()
+    seller.offer(done.ref, price=PRICE)
+    bought = buyer.buy(done.ref, wait=False)
+    seller.deliver(bought.id)
+    with pytest.raises(CodeError, match="'model.pt' is declared as safetensors"):
+        buyer.pull(bought, tmp_path / "pulled")
+    assert not (tmp_path / "pulled").exists()
+    with pytest.warns(UserWarning, match="'model.pt' is declared as safetensors"):
+        path = buyer.pull(bought, tmp_path / "pulled", allow_code=True)
+    assert same_files(path, folder)

@@ -1,0 +1,298 @@
+"""Real files of the libraries that write these formats, and what is told of them."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import pickle
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from steelyard.errors import FormatError
+from steelyard.formats.inspect import inspect
+from steelyard.formats.report import CODE, External, FormatReport, Tensor, runs_code
+from steelyard.formats.summary import HEADING, library, lines, parameters, preview
+from steelyard.formats.window import Memory
+from tests.support import torchlike
+
+REAL = Path(__file__).parents[2] / "vectors" / "formats.zip"
+
+
+def real(name: str) -> bytes:
+    with zipfile.ZipFile(REAL) as archive:
+        return archive.read(name)
+
+
+def look(data: bytes, name: str = "") -> FormatReport:
+    return inspect(Memory(data), len(data), name=name)
+
+
+KNOWN = {
+    "safetensors.safetensors": ("safetensors", 3, 19, Tensor(name="b", dtype="i64", shape=(7,))),
+    "gguf.gguf": ("gguf", 2, 256, Tensor(name="blk.0.w", dtype="f32", shape=(4, 32))),
+    "hdf5-earliest.h5": ("keras-hdf5", 33, 149, Tensor(name="layers/dense/bias", dtype="float64", shape=(3,))),
+    "hdf5-latest.h5": ("keras-hdf5", 3, 29, Tensor(name="layers/dense/kernel", dtype="float32", shape=(8, 3))),
+    "keras.keras": ("keras", 4, 23, Tensor(name="layers/dense/vars/0", dtype="float32", shape=(4, 3))),
+    "keras.h5": ("keras-hdf5", 4, 23, Tensor(name="model_weights/dense_1/sequential_1/dense_1/bias", dtype="float32", shape=(3,))),
+    "keras-weights.h5": ("hdf5", 4, 23, Tensor(name="layers/dense/vars/0", dtype="float32", shape=(4, 3))),
+    "skops.skops": ("skops", 4, 8, None),
+    "parquet.parquet": ("parquet", 5, None, Tensor(name="a", dtype="int64", shape=(3,))),
+    "parquet-groups.parquet": ("parquet", 5, None, Tensor(name="a", dtype="int64", shape=(3,))),
+    "variables.index": ("tf-checkpoint-index", 2, 8, Tensor(name="b/.ATTRIBUTES/VARIABLE_VALUE", dtype="float32", shape=(2,))),
+    "onnx.onnx": ("onnx", 2, 8, Tensor(name="k", dtype="int64", shape=(2,))),
+    "onnx-external.onnx": ("onnx", 2, 8, Tensor(name="k", dtype="int64", shape=(2,))),
+    "arrow.arrow": ("arrow", 0, None, None),
+    "tflite.tflite": ("tflite", 0, None, None),
+    "saved_model.pb": ("tf-savedmodel", 0, None, None),
+    "keras-lambda.keras": ("keras+code", 0, 0, None),
+    "keras-lambda.h5": ("keras-hdf5+code", 0, 0, None),
+    "saved_model-reads-files.pb": ("tf-savedmodel+code", 0, None, None),
+    "joblib-lz4.joblib": ("joblib+lz4+code", 0, None, None),
+}  # fmt: skip
+REFUSED = {
+    "hdf5-external-link.h5": "another file",
+    "hdf5-external-data.h5": "another file",
+    "hdf5-virtual.h5": "virtual",
+    "hdf5-user-block.h5": "before the HDF5 file",
+}
+
+
+def test_every_real_file_is_expected() -> None:
+    with zipfile.ZipFile(REAL) as archive:
+        assert set(archive.namelist()) == KNOWN.keys() | REFUSED.keys()
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_real_files_are_read(name: str) -> None:
+    declared, count, numbers, first = KNOWN[name]
+    report = look(real(name), "another.name")
+    assert (report.declared, report.count, report.parameters) == (declared, count, numbers)
+    assert runs_code(report.declared) == declared.endswith(CODE) == (report.code is not None)
+    assert first is None or report.tensors[0] == first
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_files_that_reach_into_others_are_refused(name: str) -> None:
+    with pytest.raises(FormatError, match=REFUSED[name]):
+        look(real(name))
+
+
+@pytest.mark.parametrize("name", [*KNOWN])
+def test_what_is_cut_off_is_refused_or_not_taken_for_whole(name: str) -> None:
+    data = real(name)
+    for size in (len(data) - 64, len(data) // 2):
+        try:
+            report = look(data[:size])
+        except FormatError:
+            continue
+        # What runs code runs it also when its end is missing; some formats keep nothing at their end.
+        assert report.code is not None or report.format in ("binary", "arrow", "tflite", "zip"), report
+
+
+def test_inputs_outputs_and_versions() -> None:
+    onnx = look(real("onnx.onnx"))
+    assert onnx.inputs == (Tensor(name="x", dtype="float32", shape=("N", 3)),)
+    assert onnx.outputs == (Tensor(name="y", dtype="float32", shape=("N", 2)),)
+    assert onnx.versions == (("ir", "14"), ("producer", "me"), ("opset ai.onnx", "21"))
+    saved = look(real("saved_model.pb"))
+    assert saved.inputs == (Tensor(name="serving_default:x", dtype="float32", shape=("?", 3)),)
+    assert saved.versions == (("tensorflow", "2.21.0"),)
+    assert look(real("keras.keras")).versions == (("keras", "3.15.1"),)
+    assert ("general.architecture", "llama") in look(real("gguf.gguf")).versions
+    assert "ReadFile" in (look(real("saved_model-reads-files.pb")).code or "")
+
+
+def test_weights_in_other_files_are_told() -> None:
+    assert look(real("onnx-external.onnx")).external == (External(path="w.bin", end=24),)
+
+
+def test_a_large_model_of_trees_is_read_without_its_numbers() -> None:
+    from skl2onnx import to_onnx
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    images, labels = np.random.default_rng(1).random((200, 8)).astype(np.float32), np.arange(200) % 5
+    model = to_onnx(
+        ExtraTreesClassifier(20, random_state=1).fit(images, labels), images[:1], options={"zipmap": False}
+    )
+    data = model.SerializeToString()
+    report = look(data)
+    assert (report.format, report.inputs[0].shape, len(report.outputs)) == ("onnx", ("?", 8), 2)
+
+
+# -- NumPy ---------------------------------------------------------------------------------------------------
+
+
+def saved(array: object, **more: object) -> bytes:
+    out = io.BytesIO()
+    if more or isinstance(array, dict):
+        np.savez(out, **{**(array if isinstance(array, dict) else {}), **more})
+    else:
+        np.save(out, array, allow_pickle=True)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("array", "dtype", "code"),
+    [
+        (np.zeros((3, 4), np.float32), "float32", False),
+        (np.zeros(3, ">i2"), "int16", False),
+        (np.array(1 + 2j), "complex128", False),
+        (np.array(["ab", "c"]), "str2", False),
+        (np.array([b"abc"]), "bytes3", False),
+        (np.zeros(2, bool), "bool", False),
+        (np.zeros(2, "M8[ns]"), "datetime", False),
+        (np.zeros(3, [("a", "<i4"), ("b", "<f4", (2,))]), "record", False),
+        (np.zeros(3, [("a", "<i4"), ("b", [("c", "|O")])]), "object", True),
+        (np.array([{}, 1], dtype=object), "object", True),
+    ],
+)
+def test_arrays(array: np.ndarray, dtype: str, code: bool) -> None:
+    report = look(saved(array))
+    assert (report.format, report.tensors[0].dtype, report.code is not None) == ("npy", dtype, code)
+    assert report.tensors[0].shape == array.shape
+
+
+def test_archives_of_arrays() -> None:
+    report = look(saved({"dense/kernel:0": np.zeros((2, 3)), "b": np.zeros(4)}))
+    assert (report.declared, report.count, report.parameters) == ("npz", 2, 10)
+    assert {tensor.name for tensor in report.tensors} == {"dense/kernel:0", "b"}
+    assert look(saved({"x": np.array([{}], dtype=object), "y": np.zeros(1)})).declared == "npz+code"
+
+
+# -- pickles -------------------------------------------------------------------------------------------------
+
+OBJECTS = [
+    {"a": [1, 2.5, "x", b"y", None, True, (1, 2)], "b": {1, 2}},
+    OSError("x"),
+    [np.float64(1), np.zeros(3)],
+    object,
+]
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("value", OBJECTS, ids=["plain", "error", "numpy", "class"])
+def test_pickles_of_every_protocol(protocol: int, value: object) -> None:
+    assert look(pickle.dumps(value, protocol=protocol)).declared == "pickle+code"
+
+
+@pytest.mark.parametrize(
+    "pack", [gzip.compress, zlib.compress, bz2.compress, lzma.compress], ids=lambda f: f.__module__
+)
+def test_pickles_under_a_coat(pack: object) -> None:
+    report = look(pack(pickle.dumps(OSError("x"))))  # type: ignore[operator]
+    assert report.format.startswith("pickle+") and report.code
+
+
+def test_what_a_pickle_would_import_is_named() -> None:
+    report = look(b"cposix\nsystem\n(S'id'\ntR.")
+    assert "posix system" in (report.code or "")
+
+
+@pytest.mark.parametrize(
+    "text", ["N.", "I am a text.\n", "cats and dogs\nare animals.\n", "a,b\n1,2\n", "", "K", "(lp0\n"]
+)
+def test_texts_are_no_pickles(text: str) -> None:
+    assert look(text.encode()).format in ("text", "binary")
+
+
+def test_pytorch_archives() -> None:
+    report = look(torchlike.archive({"a.weight": (3, 4), "a.bias": (3,)}))
+    assert (report.declared, report.count, report.parameters) == ("pytorch+code", 2, 15)
+    assert report.tensors == (
+        Tensor(name="a.weight", dtype="float32", shape=(3, 4)),
+        Tensor(name="a.bias", dtype="float32", shape=(3,)),
+    )
+    assert look(torchlike.archive({"w": (2,)}, script=True)).declared == "torchscript+code"
+    assert look(torchlike.archive({"w": (2,)}, kind="HalfStorage")).tensors[0].dtype == "float16"
+
+
+def test_pytorch_of_the_older_form() -> None:
+    report = look(torchlike.legacy({"w": (2, 5)}))
+    assert (report.declared, report.parameters) == ("pytorch+code", 10)
+    assert report.tensors[0] == Tensor(name="w", dtype="float32", shape=(2, 5))
+
+
+# -- archives and the rest -----------------------------------------------------------------------------------
+
+
+def tar_of(files: dict[str, bytes], mode: str = "w", form: int = tarfile.GNU_FORMAT) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=mode, format=form) as archive:  # type: ignore[call-overload]
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def zip_of(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+BAD = pickle.dumps(OSError("x"))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_archives_are_looked_into(method: int) -> None:
+    assert look(zip_of({"a.txt": b"text", "b.bin": bytes(9)}, method)).declared == "zip"
+    assert look(zip_of({"a.txt": b"text", "b.bin": BAD}, method)).declared == "zip+code"
+    assert (
+        look(zip_of({"a.txt": b"text", "b": torchlike.archive({"w": (1,)})}, method)).declared == "zip+code"
+    )
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
+def test_tars_are_looked_into(form: int) -> None:
+    assert look(tar_of({"a.txt": b"text", "d/" + "e" * 90: b"x"}, form=form)).declared == "tar"
+    assert look(tar_of({"a.txt": b"text", "b.bin": BAD}, form=form)).declared == "tar+code"
+    assert look(tar_of({"a.txt": b"text", "b.bin": BAD}, "w:gz", form)).declared == "tar+gzip+code"
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "form"),
+    [
+        (b"\x7fELF\x02\x01\x01", "a.bin", "elf+code"),
+        (b"\xa7\x0d\x0d\x0a" + bytes(12), "a.pyc", "python-bytecode+code"),
+        (b"\x89PNG\r\n\x1a\n", "x", "png"),
+        (b'{"a": 1}', "config.json", "json"),
+        (b'{"a": 1', "config.json", "text"),
+        (b"# Hi\n", "README.md", "markdown"),
+        ("é".encode() * 40_000, "a.txt", "text"),
+        (b"\xff\xfe\x00", "a.txt", "binary"),
+        (b"import os\n", "a.py", "python"),
+        (b"", "a", "text"),
+        (gzip.compress(b"hello"), "a.gz", "gzip"),
+        (b"\x28\xb5\x2f\xfd" + bytes(9), "a", "zstd"),
+    ],
+)
+def test_everything_else(data: bytes, name: str, form: str) -> None:
+    assert look(data, name).declared == form
+
+
+def test_random_bytes_are_binary() -> None:
+    random = np.random.default_rng(7)
+    for _ in range(2000):
+        assert look(random.bytes(int(random.integers(1, 600)))).declared in ("binary", "text")
+
+
+# -- summaries -----------------------------------------------------------------------------------------------
+
+
+def test_summaries() -> None:
+    onnx, torch = look(real("onnx.onnx")), look(torchlike.archive({"a`<b>[c](d)": (2, 3)}))
+    assert "input x float32 (N, 3)" in list(lines(onnx)) and "8 parameters in 2 tensors" in list(lines(onnx))
+    shown = preview([("m/`x`.pt", torch)])
+    assert shown.startswith(HEADING) and "RUNS CODE" in shown and not set("<>`[]") & set(shown)
+    assert parameters([onnx, torch, look(b"text")]) == 14 and parameters([look(b"text")]) is None
+    assert library([onnx, look(b"text")]) == "onnx" and library([onnx, torch]) is None
