@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from .killers import Run, RunnerBroken
+from .killers import Run, RunnerBroken, execute
 
 FAILED = re.compile(r"^(?:FAILED|ERROR) tests/contracts/(\S+)", re.MULTILINE)
 # What brownie says when the machine is too slow for it, or its chain does not start.
@@ -19,6 +19,32 @@ OVERLOADED = re.compile(r"ReadTimeout|ConnectTimeout|ConnectionError|RPCConnecti
 # With a home and a port of the copy's own, see tools/brownie.py.
 ENVIRONMENT = "import json, runpy; print(json.dumps(runpy.run_path('tools/brownie.py')['environment']()))"
 ATTEMPTS = 3
+
+
+def compile_artifacts(copy: Path) -> None:
+    """Compile what brownie has no artifact of the present source for: it would do so later too, over a mutant put in place.
+
+    Raises:
+        RunnerBroken: It does not compile.
+    """
+    command = [str(copy / ".venv-brownie" / "bin" / "brownie"), "compile"]
+    code, output = execute(command, cwd=copy, env=_environment(copy), seconds=1_200)
+    # Its exit code says nothing.
+    if code != 0 or "Project has been compiled" not in output:
+        raise RunnerBroken(f"brownie compile, exit code {code}: {output[-2000:]}")
+
+
+def _python(copy: Path) -> str:
+    return str(copy / ".venv-brownie" / "bin" / "python")
+
+
+def _environment(copy: Path) -> dict[str, str]:
+    command = [_python(copy), "-c", ENVIRONMENT]
+    asked = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=True)
+    found: dict[str, str] = json.loads(asked.stdout)
+    # Without files of byte code every run would compile all tests.
+    found.pop("PYTHONDONTWRITEBYTECODE", None)
+    return found
 
 
 class Brownie:
@@ -35,12 +61,13 @@ class Brownie:
         self._output = copy / "build" / "brownie.log"
         self._process: subprocess.Popen[str] | None = None
 
-    def run(self, first: Sequence[str], *, alone: bool = False) -> Run:
+    def run(self, first: Sequence[str], *, alone: bool = False, hints: Sequence[str] = ()) -> Run:
         """Run the tests, some files before the others.
 
         Args:
             first: Files to run first, without `test_` and `.py`.
             alone: Run no others.
+            hints: Tests of these files that come before all others, as in what ``Run`` says of a failure.
 
         Raises:
             RunnerBroken: It failed, and no test did.
@@ -50,7 +77,7 @@ class Brownie:
             folder = self._copy / "tests" / "contracts"
             files += sorted({f"tests/contracts/{f.name}" for f in folder.glob("test_*.py")} - set(files))
         for _ in range(ATTEMPTS):
-            code = self._ask(["-c", "tests/contracts/pytest.ini", "-x", "-q", "--color=no", *files])
+            code = self._ask(["-c", "tests/contracts/pytest.ini", "-x", "-q", "--color=no", *files], hints)
             output = self._output.read_text(encoding="utf-8", errors="replace") if code is not None else ""
             if not OVERLOADED.search(output):
                 break
@@ -72,11 +99,11 @@ class Brownie:
             self._process.communicate()
             self._process = None
 
-    def _ask(self, arguments: list[str]) -> int | None:
+    def _ask(self, arguments: list[str], first: Sequence[str]) -> int | None:
         """Run pytest; returns its exit code, none if it took too long."""
         process = self._process = self._process or self._start()
         assert process.stdin and process.stdout
-        process.stdin.write(json.dumps(arguments) + "\n")
+        process.stdin.write(json.dumps({"arguments": arguments, "first": list(first)}) + "\n")
         process.stdin.flush()
         ready, _, _ = select.select([process.stdout], [], [], self._seconds)
         answer = process.stdout.readline().strip() if ready else ""
@@ -88,16 +115,12 @@ class Brownie:
         return int(answer)
 
     def _start(self) -> subprocess.Popen[str]:
-        python = str(self._copy / ".venv-brownie" / "bin" / "python")
-        asked = subprocess.run(
-            [python, "-c", ENVIRONMENT], cwd=self._copy, capture_output=True, text=True, check=True
-        )
         # -P: the folder of the script holds no modules for it.
-        command = [python, "-P", str(Path(__file__).with_name("nursery.py")), str(self._output)]
+        command = [_python(self._copy), "-P", str(Path(__file__).with_name("nursery.py")), str(self._output)]
         return subprocess.Popen(
             command,
             cwd=self._copy,
-            env=json.loads(asked.stdout),
+            env=_environment(self._copy),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import journal, killers
-from .brownie_suite import Brownie
+from .brownie_suite import Brownie, compile_artifacts
 from .compiler import Compiler, DoesNotCompile, importers
 from .journal import EQUIVALENT, INVALID, KILLED, SURVIVED, TIMEOUT, Verdict
 from .mutant import Mutant
@@ -88,9 +88,12 @@ def choose(
 class Worker:
     """One copy with its compiler."""
 
-    def __init__(self, copy: Copy, compiler: Compiler, scheme: Plan, /, *, quick: bool) -> None:
-        """Take them; quick workers ask only the tests that are named for a target."""
+    def __init__(
+        self, copy: Copy, compiler: Compiler, scheme: Plan, known: Sequence[Verdict], /, *, quick: bool
+    ) -> None:
+        """Take them, and the verdicts known, which may become more; quick workers ask only the tests named for a target."""
         self._copy, self._compiler, self._plan, self._quick = copy, compiler, scheme, quick
+        self._known = known
         self._brownie = Brownie(copy.root)
         self._original: dict[str, Code] = {}
 
@@ -140,15 +143,13 @@ class Worker:
     def _fate(self, mutant: Mutant) -> tuple[str, str]:
         aim, root = target(mutant.file), self._copy.root
         changed = {mutant.file: mutant.apply(self._plan.sources[mutant.file])}
-        units = self._units(aim.units)
         unit_pattern = ",".join(unit_path(unit) for unit in aim.units)
         try:
-            if aim.units:
-                self._install(units, changed)
-                for unit in aim.units:
-                    run = killers.forge(root, match=unit_path(unit))
-                    if run.failed:
-                        return _killed(run)
+            for unit in aim.units:
+                self._install(self._units([unit]), changed)
+                run = killers.forge(root, match=unit_path(unit))
+                if run.failed:
+                    return _killed(run)
             contracts = {path: PRODUCTION[path] for path in self._plan.affected[mutant.file]}
             code = self._install(contracts, changed)
         except DoesNotCompile as exc:
@@ -158,10 +159,11 @@ class Worker:
         # What a guard is for, one file of tests is about.
         likely = f"tests/forge/{'reentrancy/*' if mutant.change.operator == 'modifier' else aim.forge}"
         done = f"{{{likely},{unit_pattern}}}" if unit_pattern else likely
+        hints = journal.hints(self._known, mutant.file, mutant.line)
         stages: tuple[Callable[[], killers.Run], ...] = (
             lambda: killers.forge(root, match=likely),
             lambda: killers.Run() if self._quick else killers.forge(root, skip=done),
-            lambda: self._brownie.run(aim.brownie, alone=self._quick),
+            lambda: self._brownie.run(aim.brownie, alone=self._quick, hints=hints),
         )
         for stage in stages:
             run = stage()
@@ -240,15 +242,17 @@ class Campaign:
         for name in chosen:
             todo.put(name)
         total, stop = len(chosen), threading.Event()
+        verdicts = list(journal.read(self.journal))
         first = Copy.make(self._checkout, self._folder / "copy1")
         killers.build(first.root)
+        compile_artifacts(first.root)
         copies = [first, *(first.clone(self._folder / f"copy{n}") for n in range(2, jobs + 1))]
 
         def work(copy: Copy) -> None:
             with ExitStack() as stack:
                 compiler = stack.enter_context(self.compiler(copy.root))
                 scheme = plan(copy.root, compiler)
-                worker = Worker(copy, compiler, scheme, quick=quick)
+                worker = Worker(copy, compiler, scheme, verdicts, quick=quick)
                 stack.callback(worker.stop)
                 if checked and copy is first:
                     worker.check()
@@ -258,6 +262,7 @@ class Campaign:
                         verdict = worker.judge(mutant)
                         with self._lock:
                             journal.append(self.journal, verdict)
+                            verdicts.append(verdict)
                             self._say(verdict, total - todo.qsize(), total)
 
         with ThreadPoolExecutor(jobs) as pool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -52,3 +52,16 @@ def read(path: Path) -> Iterator[Verdict]:
 def latest(path: Path) -> dict[str, Verdict]:
     """Return the newest verdict of each mutant, by its name."""
     return {verdict.id: verdict for verdict in read(path)}
+
+
+def hints(verdicts: Iterable[Verdict], file: str, line: int) -> list[str]:
+    """Return the tests of brownie that killed mutants of a file, without parameters: first those of the nearest lines.
+
+    Args:
+        verdicts: What is known.
+        file: The file of the mutant that is to be killed.
+        line: Its line, from 1.
+    """
+    kills = [v for v in verdicts if v.file == file and v.result == KILLED and v.killer.startswith("brownie ")]
+    kills.sort(key=lambda verdict: abs(verdict.line - line))
+    return list(dict.fromkeys(v.killer.removeprefix("brownie ").split("[")[0] for v in kills))

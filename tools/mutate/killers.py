@@ -29,7 +29,9 @@ class Run:
     timed_out: bool = False
 
 
-def _run(command: Sequence[str], *, cwd: Path, env: dict[str, str], seconds: int) -> tuple[int | None, str]:
+def execute(
+    command: Sequence[str], *, cwd: Path, env: dict[str, str], seconds: int
+) -> tuple[int | None, str]:
     """Run a command in a session of its own; returns its exit code, none if it took too long, and its output."""
     with subprocess.Popen(
         command,
@@ -61,7 +63,7 @@ def build(copy: Path) -> None:
         RunnerBroken: They do not compile.
     """
     command = [str(copy / "build" / "bin" / "forge"), "build", "--color", "never"]
-    code, output = _run(command, cwd=copy, env={**os.environ, "FOUNDRY_PROFILE": PROFILE}, seconds=1_200)
+    code, output = execute(command, cwd=copy, env={**os.environ, "FOUNDRY_PROFILE": PROFILE}, seconds=1_200)
     if code != 0:
         raise RunnerBroken(f"forge build, exit code {code}: {output[-2000:]}")
 
@@ -81,7 +83,7 @@ def forge(copy: Path, *, match: str = "", skip: str = "") -> Run:
     command += ["--match-path", match] if match else []
     command += ["--no-match-path", skip] if skip else []
     env = {**os.environ, "FOUNDRY_PROFILE": PROFILE}
-    code, output = _run(command, cwd=copy, env=env, seconds=FORGE_SECONDS)
+    code, output = execute(command, cwd=copy, env=env, seconds=FORGE_SECONDS)
     if code is None:
         return Run("forge", True)
     if code == 0:

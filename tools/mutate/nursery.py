@@ -1,18 +1,54 @@
 """Runs brownie's tests again and again without loading brownie again: a process that has it all forks one for each run.
 
-Started by ``brownie_suite.py``, with the Python of brownie's environment, in a copy. Each line on standard input is a JSON list of
-arguments for pytest; the answer is one line, the run's exit code, once its output stands in the file given on the command line.
+Started by ``brownie_suite.py``, with the Python of brownie's environment, in a copy. Each line on standard input is a JSON object:
+``arguments`` for pytest, and ``first``, names of tests to run before all others. The answer is one line, the run's exit code, once
+its output stands in the file given on the command line.
 """
 
 from __future__ import annotations
 
 import atexit
+import gc
+import inspect
 import json
 import os
 import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from typing import Any
 
 
-def child(arguments: list[str], output: str) -> None:
+class Order:
+    """A plugin of pytest that brings some tests to the front."""
+
+    def __init__(self, first: Sequence[str]) -> None:
+        """Take the ends of their names, without parameters: ``test_buy.py::test_supply``."""
+        self._first = first
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        """Sort them."""
+        rank = {name: i for i, name in enumerate(self._first)}
+        # The last part of the path and what follows it.
+        items.sort(key=lambda item: rank.get(item.nodeid.split("[")[0].rpartition("/")[2], len(rank)))
+
+
+def load() -> None:
+    """Load and do once, for all runs, what takes each of them seconds."""
+    # brownie's plugin, with web3 and hypothesis, and the others that pytest would look for.
+    for plugin in entry_points(group="pytest11"):
+        plugin.load()
+    # brownie hashes all tests for `--update`, by parsing them.
+    import brownie.test.managers.base as managers
+
+    managers._get_ast_hash = lambda path: ""
+    # brownie looks at its callers; this fills the memory of which module is in which file.
+    inspect.stack()
+    # The collections that pytest asks for pass over what is here already.
+    gc.collect()
+    gc.freeze()
+
+
+def child(arguments: list[str], first: list[str], output: str) -> None:
     """Run pytest with everything it prints in a file; does not return."""
     code = 70
     try:
@@ -22,7 +58,7 @@ def child(arguments: list[str], output: str) -> None:
             os.dup2(descriptor, goal)
         import pytest
 
-        code = int(pytest.main(arguments))
+        code = int(pytest.main(arguments, plugins=[Order(first)]))
     finally:
         # brownie stops its chain at exit.
         atexit._run_exitfuncs()
@@ -33,13 +69,12 @@ def child(arguments: list[str], output: str) -> None:
 
 def main(output: str) -> None:
     """Answer until standard input ends."""
-    # What takes seconds to load: hypothesis and web3 come with it.
-    import brownie.test.plugin  # noqa: F401
-
+    load()
     for line in sys.stdin:
+        question = json.loads(line)
         process = os.fork()
         if process == 0:
-            child(json.loads(line), output)
+            child(question["arguments"], question["first"], output)
         _, status = os.waitpid(process, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from brownie import (
     BlocklistCoin,
+    BonusCoin,
     Coin,
     CoinEntry,
     FalseCoin,
@@ -40,7 +41,7 @@ SOUND = (
 )
 """Kinds that behave as long as their issuer does: a purchase in them passes."""
 
-FALSE = ("fee on transfer", "silent", "lying", "shrinking")
+FALSE = ("fee on transfer", "silent", "lying", "shrinking", "bonus")
 """Kinds that never move what they are asked to: a purchase in them reverts."""
 
 
@@ -81,6 +82,7 @@ def make_token(kind: str, deployer: Any) -> Token:
         "silent": SilentCoin,
         "lying": LyingCoin,
         "shrinking": ShrinkingCoin,
+        "bonus": BonusCoin,
     }
     if kind in plain:
         return Token(deployer.deploy(plain[kind]))

@@ -1,14 +1,19 @@
 """Choice, journal, copy and figures: what needs no compiler."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tools.mutate import journal, report
+from tools.mutate.brownie_suite import compile_artifacts
 from tools.mutate.campaign import Plan, choose
 from tools.mutate.journal import EQUIVALENT, INVALID, KILLED, SURVIVED, TIMEOUT, Verdict
+from tools.mutate.killers import RunnerBroken
 from tools.mutate.mutant import Change, Mutant
+from tools.mutate.nursery import Order
 from tools.mutate.targets import PRODUCTION, TARGETS, target
 from tools.mutate.workcopy import Copy
 
@@ -60,6 +65,33 @@ def test_the_newest_verdict_counts_and_a_line_cut_off_does_not(tmp_path: Path) -
     with path.open("a") as file:
         file.write(json.dumps({"id": "b"})[:-2])
     assert {name: v.result for name, v in journal.latest(path).items()} == {"a": KILLED}
+
+
+def test_the_tests_asked_first_killed_what_was_near() -> None:
+    def killed(line: int, killer: str, file: str = TREASURY) -> Verdict:
+        return replace(verdict("a", KILLED, file), line=line, killer=killer)
+
+    known = [
+        killed(9, "brownie test_buy.py::test_far"),
+        killed(5, "brownie test_buy.py::TestBuy::test_near[one value]"),
+        killed(4, "forge test_near"),
+        killed(4, "brownie test_buy.py::test_other_file", IDS),
+        killed(6, "brownie test_buy.py::TestBuy::test_near[another"),
+        replace(verdict("b", SURVIVED), line=4, killer="quick"),
+    ]
+    assert journal.hints(known, TREASURY, 4) == ["test_buy.py::TestBuy::test_near", "test_buy.py::test_far"]
+
+
+def test_tests_named_come_first_and_the_others_keep_their_order() -> None:
+    names = ["test_a.py::test_x", "test_a.py::T::test_y[1]", "test_b.py::test_x[a/b]", "test_b.py::test_z"]
+    items = [SimpleNamespace(nodeid=f"tests/contracts/{name}") for name in names]
+    Order(["test_b.py::test_x", "test_a.py::T::test_y"]).pytest_collection_modifyitems(items)
+    assert [item.nodeid.removeprefix("tests/contracts/") for item in items] == [
+        names[2],
+        names[1],
+        names[0],
+        names[3],
+    ]
 
 
 def test_without_a_journal_there_are_no_verdicts(tmp_path: Path) -> None:
@@ -168,3 +200,33 @@ def test_a_clone_has_what_was_built_and_its_own_artifacts(copy: Copy, tmp_path: 
     name = "build/forge/out/A.sol/A.json"
     assert json.loads((clone.root / name).read_text())["bytecode"]["object"] == "0x70"
     assert json.loads((copy.root / name).read_text())["bytecode"]["object"] == "0x60"
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
+    """A project of one contract that brownie has not compiled yet."""
+    for name in ("contracts", "tests/contracts", "scripts"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "contracts" / "A.sol").write_text(
+        "// SPDX-License-Identifier: MIT\npragma solidity 0.8.37;\ncontract A {}\n"
+    )
+    (tmp_path / "tools").mkdir()
+    for name in ("tools/brownie.py", "brownie-config.yaml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    for name in (".venv-brownie", "node_modules", "build/solc"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+def test_brownie_has_artifacts_before_the_first_mutant(fresh: Path) -> None:
+    artifact = fresh / "build" / "brownie" / "contracts" / "A.json"
+    assert not artifact.exists()
+    compile_artifacts(fresh)
+    assert json.loads(artifact.read_text())["bytecode"]
+
+
+def test_a_tree_that_brownie_cannot_compile_stops_the_campaign(fresh: Path) -> None:
+    (fresh / "contracts" / "A.sol").write_text("pragma solidity 0.8.37;\ncontract A { uint8 x = false; }\n")
+    with pytest.raises(RunnerBroken, match="CompilerError"):
+        compile_artifacts(fresh)
