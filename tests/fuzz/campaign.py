@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -37,6 +38,7 @@ class Result:
 
     name: str
     seconds: float
+    cpu_seconds: float
     executions: int
     covered: int
     memory_mb: int
@@ -63,26 +65,30 @@ def run(name: str, *, seconds: int, fresh: bool) -> Result:
     options += [f"-artifact_prefix={found}/", "-len_control=20"]
     path = os.pathsep.join([str(ROOT / "backend"), str(ROOT), sysconfig.get_path("purelib")])
     start = time.monotonic()
-    done = subprocess.run(
-        [str(PYTHON), "-m", "tests.fuzz.child", name, *options, str(corpus)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"},
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    output = done.stdout + done.stderr
+    with tempfile.TemporaryFile() as out:
+        child = subprocess.Popen(
+            [str(PYTHON), "-m", "tests.fuzz.child", name, *options, str(corpus)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        _, status, used = os.wait4(child.pid, 0)
+        code = child.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        output = out.read().decode("utf-8", "replace")
     facts = {key: int(value) for key, value in _FACTS.findall(output)}
     covered = [int(item) for item in _COVERED.findall(output)]
     files = sorted(str(item.relative_to(ROOT)) for item in found.iterdir())
-    if done.returncode and not files:
-        files = [f"exit code {done.returncode}: {output.strip().splitlines()[-1] if output.strip() else ''}"]
+    if code and not files:
+        files = [f"exit code {code}: {output.strip().splitlines()[-1] if output.strip() else ''}"]
     if files:
         (found / "output.txt").write_text(output[-20_000:], encoding="utf-8")
     return Result(
         name=name,
         seconds=round(time.monotonic() - start, 1),
+        cpu_seconds=round(used.ru_utime + used.ru_stime, 1),
         executions=facts.get("number_of_executed_units", 0),
         covered=max(covered, default=0),
         memory_mb=facts.get("peak_rss_mb", 0),
@@ -114,7 +120,7 @@ def main() -> int:
         for result in pool.map(lambda name: run(name, seconds=given.seconds, fresh=given.fresh), given.only):
             results.append(result)
             print(
-                f"{result.name:16} {result.seconds:7.1f} s {result.executions:10,} runs {result.covered:6,} covered "
+                f"{result.name:16} {result.seconds:7.1f} s {result.cpu_seconds:7.1f} CPU s {result.executions:10,} runs {result.covered:6,} covered "
                 f"{result.memory_mb:5} MB  {'FOUND ' + result.found[0] if result.found else 'nothing found'}",
                 flush=True,
             )

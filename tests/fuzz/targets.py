@@ -13,9 +13,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from steelyard.api import raw
 from steelyard.audit import bundle, mpt, receipt
 from steelyard.crypto import handover
-from steelyard.domain import canonical, card, header, jsontext, manifest, node, paths, ref, rlp, siwe
+from steelyard.domain import (
+    abi,
+    canonical,
+    card,
+    cardcheck,
+    header,
+    jsontext,
+    manifest,
+    node,
+    paths,
+    ref,
+    rlp,
+    siwe,
+)
 from steelyard.domain.hash import keccak256
 from steelyard.errors import SteelyardError
 from steelyard.formats import (
@@ -34,7 +48,7 @@ from steelyard.formats import (
     zips,
 )
 from steelyard.formats.window import Memory, Window
-from steelyard.storage import cid, dagpb, multipart
+from steelyard.storage import accept, car, cid, dagpb, multipart
 
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "tests" / "vectors"
@@ -229,6 +243,30 @@ def _zips(data: bytes) -> None:
         archive.head(name, 4096)
 
 
+def _car(data: bytes) -> None:
+    for _ in car.CarReader(io.BytesIO(data)).blocks():
+        pass
+
+
+def _car_seeds() -> Iterator[bytes]:
+    blocks = [(cid.cid_of(data), data) for data in (b"abc", bytes(300))]
+    yield b"".join(car.write_car([blocks[0][0]], blocks))
+
+
+def _accept(data: bytes) -> None:
+    query, _, header_ = data.decode("latin-1").partition("\n")
+    accept.choose({"format": query} if query else {}, header_.split("\n"))
+
+
+def _checked(data: bytes) -> None:
+    cardcheck.check(data)
+
+
+def _abi(data: bytes) -> None:
+    types = ("uint256", "bytes", "bytes32[]", "address", "string")
+    abi.decode(types, data)
+
+
 def _json(data: bytes) -> None:
     jsontext.parse_json(data)
 
@@ -253,6 +291,9 @@ TARGETS: dict[str, Target] = {
     "sealed-manifest": Target(_sealed, _manifest_seeds),
     "canonical": Target(_same(canonical.decode, canonical.encode), _manifest_seeds),
     "card": Target(_card, _literal(_CARD, "# only text")),
+    "card-check": Target(
+        _checked, _literal(_CARD, _CARD + "<a href='javascript:x'><img onerror = 1>&lt;script&gt;")
+    ),
     "paths": Target(_path, _literal("a\na.b\nc/d", "CON", "é"), (SteelyardError, UnicodeDecodeError)),
     "node": Target(
         lambda data: node.parse(data, expected=None),
@@ -271,6 +312,10 @@ TARGETS: dict[str, Target] = {
     "cid": Target(_cid, _literal("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku")),
     "cid-bytes": Target(_raw_cid, _literal(bytes.fromhex("01551220") + bytes(32))),
     "dag-pb": Target(lambda data: dagpb.decode_unixfs(dagpb.decode_node(data).data), _dag_seeds),
+    "car": Target(_car, _car_seeds),
+    "accept": Target(_accept, _literal("raw\napplication/vnd.ipld.car; version=1; order=dfs, */*;q=0.5")),
+    "raw-transaction": Target(raw.decode_raw, _literal(bytes.fromhex("02c0"))),
+    "abi": Target(_abi, _literal(bytes(32 * 12))),
     "unixfs": Target(dagpb.decode_unixfs, _dag_seeds),
     "multipart": Target(_multipart, _literal(_FORM, b"c5\r\n--XX-\r\n3\r\n-\r\n\r\n0\r\n\r\n")),
     "rlp": Target(_same(rlp.decode, rlp.encode), _literal(bytes.fromhex("c88363617483646f67"), b"\x80")),  # type: ignore[arg-type]
