@@ -42,6 +42,9 @@ class Config:
         chain_id: EIP-155 id that the endpoint must serve. None: any.
         deployment: deployment record. None: the one of the chain, below home or shipped with the package.
         store: a folder (embedded store), or the http(s) endpoint of a Kubo RPC.
+        store_more: further stores of either kind: everything is written to all of them, and read from the
+            fastest.
+        gateways: trustless gateways, http or https, that blocks are read from too.
         account: name of the keystore to act with. None: the only one, if there is only one.
         password_file: file whose first line is the keystore's password. None: ask on the terminal.
         depth: blocks that a payment must be under before its key is revealed, or ``"finalized"``. None: 1 on
@@ -69,6 +72,8 @@ class Config:
     chain_id: int | None = None
     deployment: Path | None = None
     store: str = ""
+    store_more: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
     account: str | None = None
     password_file: Path | None = None
     depth: int | str | None = None
@@ -150,11 +155,19 @@ def _store(value: object, base: Path) -> str:
     return _url(text, base) if "://" in text else str(_path(text, base))
 
 
-def _urls(value: object, base: Path) -> tuple[str, ...]:
+def _list(value: object) -> list[object]:
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, (list, tuple)):
-        raise ConfigError("must be a list of URLs")
-    return tuple(_url(part.strip() if isinstance(part, str) else part, base) for part in parts)
+        raise ConfigError("must be a list")
+    return [part.strip() if isinstance(part, str) else part for part in parts]
+
+
+def _urls(value: object, base: Path) -> tuple[str, ...]:
+    return tuple(_url(part, base) for part in _list(value))
+
+
+def _stores(value: object, base: Path) -> tuple[str, ...]:
+    return tuple(_store(part, base) for part in _list(value))
 
 
 def _database(value: object, base: Path) -> str:
@@ -231,6 +244,8 @@ SETTINGS: Final = (
     Setting("chain_id", _integer(1, (1 << 63) - 1), "chain id that the endpoint must serve"),
     Setting("deployment", _path, "deployment record to use instead of the chain's"),
     Setting("store", _store, "folder of the embedded store, or URL of a Kubo RPC"),
+    Setting("store_more", _stores, "further stores: written to as well, and read from the fastest"),
+    Setting("gateways", _urls, "trustless gateways that blocks are read from too"),
     Setting("account", _account, "name of the account to act with"),
     Setting("password_file", _path, "file whose first line is the account's password", personal=True),
     Setting("depth", _depth, "blocks above a payment before its key is revealed, or 'finalized'"),
@@ -323,7 +338,7 @@ def shown(config: Config, name: str) -> str | int | bool | dict[str, str] | None
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, tuple):
-        return ", ".join(shown_url(url) for url in value)
+        return ", ".join(shown_url(item) if "://" in item else item for item in value)
     if name == "max_fee" and isinstance(value, int):
         return format_native(value)
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)

@@ -215,3 +215,21 @@ def test_import_is_light() -> None:
         [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"tomllib", "platformdirs", "web3", "cryptography"} & set(loaded)
+
+
+def test_further_stores_and_gateways(folder: Path) -> None:
+    found = load(
+        folder,
+        STEELYARD_STORE_MORE="more, http://me:key@node:5001",
+        STEELYARD_GATEWAYS="https://a/x,https://b",
+    )
+    assert found.store_more == (str(folder / "more"), "http://me:key@node:5001")
+    assert found.gateways == ("https://a/x", "https://b")
+    assert config.shown(found, "store_more") == f"{folder / 'more'}, http://node:5001/..."
+    assert "key" not in repr(found)
+    (folder / "user.toml").write_text('store_more = ["more"]\ngateways = ["https://a"]')
+    assert load(folder).store_more == (str(folder / "more"),)
+    for bad in ("ftp://a", "a", ""):
+        (folder / "user.toml").write_text(f'gateways = ["{bad}"]')
+        with pytest.raises(ConfigError):
+            load(folder)

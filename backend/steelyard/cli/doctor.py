@@ -68,7 +68,7 @@ def checks(session: Session) -> Iterator[Check]:
     config = session.config
     yield Check("settings", "ok", f"home {config.home}")
     yield from _keystores(session)
-    yield _store(config)
+    yield from _stores(config)
     if config.rpc is None:
         yield Check("chain", "fail", "none is configured", "run `steelyard up`, or set rpc")
         return
@@ -130,22 +130,41 @@ def _keystores(session: Session) -> Iterator[Check]:
         yield Check("accounts", "ok", f"{', '.join(names)}; private")
 
 
-def _store(config: Config) -> Check:
-    from steelyard.service.opening import open_store
+def _stores(config: Config) -> Iterator[Check]:
+    yield _store(config.store, config.sources["store"])
+    for place in config.store_more:
+        yield _store(place, config.sources["store_more"])
+    for url in config.gateways:
+        yield _gateway(url, config.sources["gateways"])
+
+
+def _store(place: str, source: str) -> Check:
+    from steelyard.service.opening import open_place
     from steelyard.storage.embedded import EmbeddedStore
 
-    if "://" not in config.store and not Path(config.store).exists():
-        return Check("store", "ok", f"{config.store}, made when it is first used")
+    if "://" not in place and not Path(place).exists():
+        return Check("store", "ok", f"{place}, made when it is first used")
 
     def run() -> Check:
-        with open_store(config) as store:
+        with open_place(place) as store:
             if isinstance(store, EmbeddedStore):
                 blocks, size = store.usage()
-                return Check("store", "ok", f"{config.store}: {blocks} blocks, {size:,} bytes")
+                return Check("store", "ok", f"{place}: {blocks} blocks, {size:,} bytes")
             version = store.version()  # type: ignore[attr-defined]  # the other kind is Kubo
-            return Check("store", "ok", f"{settings.shown_url(config.store)}: Kubo RPC {version}")
+            return Check("store", "ok", f"{settings.shown_url(place)}: Kubo RPC {version}")
 
-    return _try("store", run, f"is it running, and yours? store is from {config.sources['store']}")
+    return _try("store", run, f"is it running, and yours? it is from {source}")
+
+
+def _gateway(url: str, source: str) -> Check:
+    from steelyard.service.opening import open_gateway
+
+    def run() -> Check:
+        with open_gateway(url) as gateway:
+            gateway.probe()
+            return Check("gateway", "ok", f"{gateway.name}: a trustless gateway")
+
+    return _try("gateway", run, f"is it running? it is from {source}")
 
 
 def _chain(config: Config) -> Check:

@@ -205,7 +205,10 @@ def _open(session: Session) -> Iterator[Store]:
 
 def _folder(store: Store) -> EmbeddedStore:
     from steelyard.storage.embedded import EmbeddedStore
+    from steelyard.storage.several import SeveralStores
 
+    if isinstance(store, SeveralStores):
+        store = store.writers[0]
     if not isinstance(store, EmbeddedStore):
         raise InputError("that is asked of the node itself: here it works on a folder; give --store FOLDER")
     return store

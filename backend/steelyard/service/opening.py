@@ -15,7 +15,10 @@ from steelyard.storage.base import Store
 if TYPE_CHECKING:
     from steelyard.config import Config
     from steelyard.query.audit import Audit
+    from steelyard.storage.gateway import GatewayStore
 
+_PATIENCE: Final = 15.0
+"""Seconds for an answer where another store can be asked."""
 INDEX_FILE: Final = "index.sqlite"
 """The index, in the folder of its market, where the setting ``database`` names no other."""
 
@@ -32,19 +35,49 @@ def endpoint(config: Config) -> str:
 
 
 def open_store(config: Config) -> Store:
-    """Return the store: a Kubo RPC if the setting is a URL, else the embedded one in that folder.
+    """Return the store of the settings, or all of them as one.
 
     Raises:
-        ConfigError: the folder is something else.
+        ConfigError: a folder is something else, or an address is malformed.
+        StoreError: a folder cannot be opened.
+    """
+    if not config.store_more and not config.gateways:
+        return open_place(config.store)
+    from steelyard.storage.several import SeveralStores
+
+    writers = [open_place(place, timeout=_PATIENCE) for place in (config.store, *config.store_more)]
+    return SeveralStores(writers, [open_gateway(url) for url in config.gateways])
+
+
+def open_place(place: str, *, timeout: float = 60.0) -> Store:
+    """Return one store: a Kubo RPC if its place is a URL, else the embedded one in that folder.
+
+    Args:
+        place: as in the settings.
+        timeout: seconds for an answer of a Kubo RPC.
+
+    Raises:
+        ConfigError: the folder is something else, or the address is malformed.
         StoreError: it cannot be opened.
     """
-    if "://" in config.store:
+    if "://" in place:
         from steelyard.storage.kubo import KuboStore
 
-        return KuboStore(config.store)
+        return KuboStore(place, timeout=timeout)
     from steelyard.storage.embedded import EmbeddedStore
 
-    return EmbeddedStore(config.store)
+    return EmbeddedStore(place)
+
+
+def open_gateway(url: str) -> GatewayStore:
+    """Return a trustless gateway to read from.
+
+    Raises:
+        ConfigError: the address is malformed.
+    """
+    from steelyard.storage.gateway import GatewayStore
+
+    return GatewayStore(url, timeout=_PATIENCE)
 
 
 def find_deployment(config: Config) -> Deployment:

@@ -45,6 +45,11 @@ class Store(ABC):
     Instances may be used from several threads.
     """
 
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What to call the store in messages: a folder or an address, without credentials."""
+
     # -- blocks ----------------------------------------------------------------------------------------------
 
     def get_block(self, cid: str) -> bytes:

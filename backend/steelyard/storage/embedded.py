@@ -74,6 +74,11 @@ class EmbeddedStore(Store):
             raise StoreError(f"cannot open the store in {self._path}: {exc}") from exc
 
     @property
+    def name(self) -> str:
+        """The folder, for messages."""
+        return str(self._path)
+
+    @property
     def path(self) -> Path:
         """The folder."""
         return self._path

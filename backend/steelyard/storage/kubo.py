@@ -60,6 +60,11 @@ class KuboStore(Store):
         self._lock = threading.Lock()
         self._clients: list[ipfshttpclient.Client] = []
 
+    @property
+    def name(self) -> str:
+        """The node, for messages."""
+        return self._name
+
     def close(self) -> None:
         """Close the connections of all threads."""
         with self._lock:

@@ -107,3 +107,19 @@ def test_a_node_imports_and_exports_and_the_rest_is_asked_of_it(
         assert Path("a.car").read_bytes() == Path("b.car").read_bytes()
         for verb in ("ls", "stat", "verify", "gc"):
             assert cli("store", verb, "--store", server.url).code == 2
+
+
+def test_with_several_stores_the_folder_is_kept_and_all_are_checked(
+    cli: Cli, store: EmbeddedStore, root: CID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with StoreServer(EmbeddedStore(tmp_path / "node")) as server:
+        monkeypatch.setenv("STEELYARD_STORE_MORE", f"{server.url},{tmp_path / 'more'}")
+        monkeypatch.setenv("STEELYARD_GATEWAYS", f"{server.url},http://127.0.0.1:9")
+        assert cli("store", "stat", "--json").document["blocks"] == 4
+        assert cli("store", "gc").code == 0
+        assert cli("store", "export", root, "-o", "a.car").code == 0
+        assert cli("store", "import", "a.car").code == 0
+        assert EmbeddedStore(tmp_path / "node").is_pinned(root)
+        found = cli("doctor", "--json").document["checks"]
+        states = [(check["name"], check["state"]) for check in found if check["name"] in ("store", "gateway")]
+        assert states == [("store", "ok")] * 3 + [("gateway", "ok"), ("gateway", "fail")]
