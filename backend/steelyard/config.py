@@ -60,6 +60,7 @@ class Config:
         http: address and port of the HTTP service, such as ``127.0.0.1:8640``.
         public_url: URL under which others reach the service; sign-in messages must name it. None: the one of
             ``http``.
+        offline: ask neither chain nor store; only what was pulled before can be had.
         debug: show tracebacks.
         aliases: addresses by the name that may stand for them in references; of the user file only.
         color: colours are wanted where there is a terminal (``NO_COLOR`` is not set, ``TERM`` is not
@@ -85,6 +86,7 @@ class Config:
     database: str | None = None
     http: str = "127.0.0.1:8640"
     public_url: str | None = None
+    offline: bool = False
     debug: bool = False
     aliases: Mapping[str, str] = field(default_factory=dict)
     color: bool = True
@@ -258,6 +260,7 @@ SETTINGS: Final = (
     Setting("http", _listen, "address and port of the HTTP service"),
     Setting("public_url", _url, "URL under which others reach the HTTP service"),
     Setting("aliases", _aliases, "table of names for creators' addresses", personal=True, in_file=True),
+    Setting("offline", _flag, "ask nobody; only what was pulled before can be had"),
     Setting("debug", _flag, "show tracebacks", personal=True),
 )
 _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}

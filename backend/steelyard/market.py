@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from steelyard.domain.types import Address, AssetKind, OfferId, PurchaseId, RequestId
 from steelyard.service.book_methods import BookMethods
@@ -60,7 +60,7 @@ class Market(SellerMethods, BookMethods):
         """Remember where everything is; nothing is asked or sent yet.
 
         Args:
-            rpc_url: an Ethereum node, ``http://`` or ``https://``.
+            rpc_url: an Ethereum node, ``http://`` or ``https://``; not used offline.
             deployment: chain id and addresses of the contracts.
             store: where public folders are kept and fetched.
             account: who acts; None for reading only.
@@ -71,12 +71,18 @@ class Market(SellerMethods, BookMethods):
             database: the index, a file or ``postgresql://...``; ``index.sqlite`` in ``home`` if None.
         """
         from steelyard.chain.rpc import Rpc
+        from steelyard.chain.transport import NoTransport
         from steelyard.service.context import Context, Settings
         from steelyard.service.opening import INDEX_FILE
 
         chosen = settings or Settings()
         self._context = Context(
-            rpc=Rpc(rpc_url, chain_id=deployment.chain_id, timeout=chosen.timeout, pause=chosen.pause),
+            rpc=Rpc(
+                NoTransport() if chosen.offline else rpc_url,
+                chain_id=deployment.chain_id,
+                timeout=chosen.timeout,
+                pause=chosen.pause,
+            ),
             deployment=deployment,
             store=store,
             account=account,
@@ -124,7 +130,7 @@ class Market(SellerMethods, BookMethods):
         if aliases is None:
             aliases = {name: parse_address(text) for name, text in config.aliases.items()}
         return cls(
-            endpoint(config),
+            "" if config.offline else endpoint(config),
             deployment=deployment,
             store=open_store(config),
             account=account,
@@ -135,6 +141,7 @@ class Market(SellerMethods, BookMethods):
                 margin=config.reveal_margin,
                 timeout=float(config.timeout),
                 max_fee=config.max_fee,
+                offline=config.offline,
             ),
             database=find_index(config, deployment),
         )
@@ -305,13 +312,14 @@ class Market(SellerMethods, BookMethods):
     ) -> Path:
         """Fetch, decrypt and check a version that the account has the key of, and return the folder it is in.
 
-        The files appear at once, complete and checked, or not at all.
+        The files appear at once, complete and checked, or not at all. Called again after an interruption it goes on where
+        it was. A file that a version pulled before has too, by the digest in the sealed manifest, is not fetched again.
 
         Args:
             what: a version, or a purchase.
-            dest: folder to be made; by default one below ``home``. An existing one is only accepted if it
-                holds this version.
-            include: patterns of paths to write; all if empty.
+            dest: folder to be made; by default one below ``home``, whose files are read-only and shared between
+                versions. An existing one is only accepted if it holds this version.
+            include: patterns of paths to write; all if empty. Only their chunks are fetched.
             exclude: patterns of paths to leave out.
             allow_code: take also files that run code when they are loaded without having been declared so.
             progress: told how far it is.
@@ -321,6 +329,7 @@ class Market(SellerMethods, BookMethods):
             LeafError: the seller committed to something else than he sold: call :meth:`dispute`.
             VerificationError: the store returned wrong bytes.
             CodeError: a file runs code when it is loaded, or is two things at once, and was not declared so.
+            NotFoundError: the store does not have all of it; offline, it was not pulled before.
         """
         from steelyard.service.pull import pull
 
@@ -334,6 +343,41 @@ class Market(SellerMethods, BookMethods):
             allow_code=allow_code,
             progress=progress,
         )
+
+    def open_file(self, what: str | Purchase | PurchaseId, path: str) -> BinaryIO:
+        """Open one file of a version that the account has the key of, for reading any part of it.
+
+        Only the chunks that are read are fetched (1 MiB each), and each is checked before a byte of it is handed on. They are
+        what the folder's digest on chain commits to, and what the content root does if the version was verified or bought on
+        this machine before. A version that was pulled is read from the disk.
+
+        Args:
+            what: a version, or a purchase.
+            path: of the file, as the manifest has it.
+
+        Returns:
+            A seekable binary file object for one thread.
+
+        Raises:
+            NotFoundError: there is no such file.
+            RefusedError: no key of this version was delivered to the account.
+            VerificationError: while reading: a chunk is not what it should be.
+        """
+        from steelyard.service.ranges import open_file
+
+        return open_file(self._context, what, path)
+
+    def read_range(
+        self, what: str | Purchase | PurchaseId, path: str, start: int = 0, stop: int | None = None
+    ) -> bytes:
+        """Return bytes ``start`` to ``stop`` (the end if None) of one file; fewer at its end. See :meth:`open_file`.
+
+        Raises:
+            InputError: that is no range.
+        """
+        from steelyard.service.ranges import read_range
+
+        return read_range(self._context, what, path, start=start, stop=stop)
 
     def refund(self, purchase: Purchase | PurchaseId | str) -> Purchase:
         """Take back price and bond: not delivered in time, or proved false before it was settled."""

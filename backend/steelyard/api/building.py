@@ -27,11 +27,11 @@ from steelyard.domain.types import (
 )
 from steelyard.errors import InputError, NotFoundError, ProofError, RefusedError, VerificationError
 from steelyard.service import books, rights
+from steelyard.service.checked import check
 from steelyard.service.keyrequest import plan_request, return_fee
 from steelyard.service.naming import asset_name, find_asset, find_purchase
 from steelyard.service.offer import close_offer, find_offer, offer
 from steelyard.service.prepare import PermitRequest, Preparing, collect_paid
-from steelyard.service.public import check
 from steelyard.service.publish import MAX_ROYALTY
 from steelyard.service.purchase import refund, require_renewable, settle
 from steelyard.service.sealing import SCHEME

@@ -73,6 +73,23 @@ class Transport(Protocol):
         ...
 
 
+class NoTransport:
+    """Stands where nobody is to be asked."""
+
+    name = "nobody (offline)"
+
+    def exchange(self, body: bytes) -> Answer:
+        """Refuse.
+
+        Raises:
+            ChainError: always.
+        """
+        raise ChainError("this asks the chain, and the setting `offline` forbids it")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class HttpTransport:
     """HTTP/1.1 with kept connections, on the standard library.
 

@@ -1,8 +1,7 @@
-"""Buying: ``buy``, ``rent``, ``renew``, ``pull`` and ``purchases``."""
+"""Buying: ``buy``, ``rent``, ``renew`` and ``purchases``."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -100,46 +99,6 @@ def renew_command(session: Session, purchase: str, max_price: str | None, dry_ru
         facts=facts,
     )
     session.out.result(done, purchase_lines(session, done))
-
-
-@click.command("pull", cls=Command)
-@click.argument("ref")
-@click.argument("filenames", nargs=-1)
-@click.option(
-    "--local-dir", type=click.Path(path_type=Path), help="Folder to make; by default one below home."
-)
-@click.option("--include", multiple=True, metavar="PATTERN", help="Only paths like this; repeatable.")
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="No paths like this; repeatable.")
-@click.option("--allow-code", is_flag=True, help="Take files that run code when loaded, undeclared ones too.")
-@with_session
-def pull_command(
-    session: Session,
-    ref: str,
-    filenames: tuple[str, ...],
-    local_dir: Path | None,
-    include: tuple[str, ...],
-    exclude: tuple[str, ...],
-    allow_code: bool,
-) -> None:
-    """Download, decrypt and check a version.
-
-    REF is a reference or a purchase's id; FILENAMES are the only ones to write. The last line on stdout is
-    the path. Files appear complete and checked, or not at all. A file that is not what the seller declared is
-    named; one that runs code when it is loaded, or is two things at once, without having been declared so is
-    refused.
-    """
-    market = session.market
-    what: str | Purchase = ref if "/" in ref else find_purchase(session, ref)
-    with session.progress() as progress:
-        path = market.pull(
-            what,
-            local_dir,
-            include=(*filenames, *include),
-            exclude=exclude,
-            allow_code=allow_code,
-            progress=progress,
-        )
-    session.out.result({"ref": ref, "path": path}, [str(path)])
 
 
 @click.command("purchases", cls=Command)

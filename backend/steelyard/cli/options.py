@@ -38,12 +38,13 @@ EPILOG = "Also takes the common options: see `steelyard --help`."
 def common(*, hidden: bool) -> list[click.Parameter]:
     """Return the options that every command takes. Hidden in the help of all but the first."""
     return [
-        click.Option(list(names), help=text, hidden=hidden, expose_value=False, callback=_take, **more)
+        click.Option(list(names), help=text, hidden=hidden, expose_value=False, callback=take, **more)
         for names, text, more in _COMMON
     ]
 
 
-def _take(ctx: click.Context, param: click.Parameter, value: object) -> None:
+def take(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    """Hand the value of an option, named as its setting, to the session."""
     session = ctx.find_object(Session)
     if session is not None and param.name is not None:
         session.take({param.name: value})

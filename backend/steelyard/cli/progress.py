@@ -24,7 +24,8 @@ class Progress:
         self._output = output
         self._what = what
         self._clock = clock
-        self._start = self._last = clock() - _INTERVAL
+        self._last = clock() - _INTERVAL
+        self._begun = ("", 0.0, 0)
         self._drawn = 0
 
     def __enter__(self) -> Self:
@@ -41,15 +42,23 @@ class Progress:
             self._drawn = 0
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Draw that ``done`` of ``total`` bytes are ``what``, at most ten times a second."""
+        """Draw that ``done`` of ``total`` bytes are ``what``, at most ten times a second.
+
+        The rate is of what was done since it began; what was there before, after an interruption, does not count.
+        """
         now = self._clock()
+        if self._begun[0] != what:
+            self._begun = (what, now, done)
         if not self._output.live or (now - self._last < _INTERVAL and done < total):
             return
         self._last = now
         label = self._what or f"{what:5}"
-        speed = int(done / max(now - self._start, 0.001))
+        _, start, before = self._begun
+        speed = int((done - before) / max(now - start, 0.001))
         share = done / total if total else 1.0
         tail = f" {share:4.0%}  {format_size(done)} of {format_size(total)}  {format_size(speed)}/s"
+        if speed and done < total:
+            tail += f"  {_clock_text((total - done) // speed)} left"
         columns = min(shutil.get_terminal_size().columns - 1, 79)
         room = columns - len(label) - len(tail) - 3
         filled = int(share * room)
@@ -58,3 +67,10 @@ class Progress:
         self._output.err.write("\r" + line.ljust(self._drawn))
         self._output.err.flush()
         self._drawn = max(self._drawn, len(line))
+
+
+def _clock_text(seconds: int) -> str:
+    """Return a time as ``0:42`` or ``1:05:00``."""
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import tempfile
 import threading
 import time
@@ -35,6 +36,16 @@ LEAST_MARGIN = 600
 """Seconds before a deadline in which no key is revealed on a real chain, whatever the setting."""
 
 
+MOST_THREADS = 8
+"""Each thread has about 3 MiB of chunks at hand, and memory is to stay below 100 MiB."""
+
+
+def cores() -> int:
+    """Return how many cores this process may use, at most MOST_THREADS."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return min(MOST_THREADS, len(affinity(0)) if affinity else os.cpu_count() or 1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """How careful to be.
@@ -44,7 +55,8 @@ class Settings:
             ``"finalized"``. None: 1 on development chains, ``"finalized"`` elsewhere.
         margin: seconds before a deadline in which no key is revealed. At least 600 but on development chains.
             None: 600, or 60.
-        threads: chunks that are sealed, checked or opened at a time.
+        threads: cores that seal, check and open chunks.
+        offline: ask nobody: only what was pulled before can be had.
         poll: seconds between two looks at the chain while waiting, at most.
         timeout: seconds for one answer of the chain.
         pause: seconds before a call to the chain is tried again; doubled for each further try.
@@ -55,7 +67,8 @@ class Settings:
 
     depth: int | str | None = None
     margin: int | None = None
-    threads: int = 2
+    threads: int = field(default_factory=cores)
+    offline: bool = False
     poll: float = 2.0
     timeout: float = 20.0
     pause: float = 0.25

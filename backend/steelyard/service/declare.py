@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -80,11 +80,11 @@ def look_into(place: Path, *, name: str) -> FormatReport:
         raise InputError(f"cannot read {place}: {exc.strerror}") from exc
 
 
-def compare(folder: Path, wanted: Sequence[FileEntry], *, allow_code: bool) -> tuple[str, ...]:
+def compare(places: Mapping[str, Path], wanted: Sequence[FileEntry], *, allow_code: bool) -> tuple[str, ...]:
     """Compare the content of files that were bought with what the manifest declares.
 
     Args:
-        folder: where they are.
+        places: where they are, by their paths.
         wanted: their entries.
         allow_code: take also what runs code without having been declared so, or is damaged or two things at once.
 
@@ -97,7 +97,7 @@ def compare(folder: Path, wanted: Sequence[FileEntry], *, allow_code: bool) -> t
     told: list[str] = []
     for entry in wanted:
         try:
-            report = look_into(folder / entry.path, name=entry.path)
+            report = look_into(places[entry.path], name=entry.path)
         except FormatError as exc:
             if not allow_code:
                 raise CodeError(f"declared as {entry.format}, but {exc}. {_TAKE}") from exc

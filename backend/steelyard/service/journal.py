@@ -10,14 +10,11 @@ A record counts if its check is right, so one that was cut off counts as none.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import Final
 
 from steelyard.crypto.content import HASH_SIZE, LEAVES_PER_CHUNK, TAG_SIZE, Geometry
@@ -89,28 +86,3 @@ class SealJournal:
 
     def _check(self, index: int, body: bytes) -> bytes:
         return sha256(self.salt + index.to_bytes(8, "big") + body).digest()
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[int]:
-    """Open a file for this process alone, made if it is not there, and yield its descriptor.
-
-    Whoever else has it is waited for. Removing it while it is locked is right: who waited opens a new one.
-    """
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            if _is_at(handle, path):
-                yield handle
-                return
-        finally:
-            os.close(handle)
-
-
-def _is_at(handle: int, path: Path) -> bool:
-    try:
-        found, own = os.stat(path), os.fstat(handle)
-    except FileNotFoundError:
-        return False
-    return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)

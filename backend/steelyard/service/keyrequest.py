@@ -16,11 +16,11 @@ from steelyard.domain.types import (
     checked_amount,
 )
 from steelyard.errors import InputError, NotFoundError, RefusedError, UnsafeError, VerificationError
+from steelyard.service.checked import check
 from steelyard.service.context import Context, Mined, summary
 from steelyard.service.keys import received, request_scalar
 from steelyard.service.naming import asset_name, find_asset, find_purchase, find_request, pick_version
 from steelyard.service.offer import HOUR, MAX_TIME
-from steelyard.service.public import check
 from steelyard.service.results import KeyRequested, Sent
 
 

@@ -88,6 +88,11 @@ def find_deployment(config: Config) -> Deployment:
         ChainError: the endpoint did not say which chain it serves.
     """
     path = config.deployment
+    if path is None and config.offline and config.chain_id is None:
+        records = sorted((config.home / "deployments").glob("*.json"))
+        if len(records) != 1:
+            raise ConfigError(f"offline, {len(records)} markets are known here: set chain_id or deployment")
+        path = records[0]
     if path is None:
         chain_id = config.chain_id or ask_chain_id(config)
         path = record_path(config, chain_id)

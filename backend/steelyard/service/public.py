@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from steelyard.crypto.content import HASH_SIZE, TAG_SIZE, Geometry
-from steelyard.crypto.stream import Reader, chunk_roots
+from steelyard.crypto.stream import Reader
 from steelyard.domain import manifest as manifests
 from steelyard.domain import node as nodes
 from steelyard.domain.canonical import MAX_BYTES as MAX_MANIFEST
 from steelyard.domain.manifest import Manifest
 from steelyard.domain.node import Node
-from steelyard.domain.records import VersionState
 from steelyard.domain.types import Version
 from steelyard.errors import DigestError, InputError, ManifestError, NotFoundError, VerificationError
 from steelyard.service.context import Context
-from steelyard.service.results import Verified
 from steelyard.storage.cid import CID, Codec, encode_cid
 
 Progress = Callable[[str, int, int], None]
@@ -35,7 +32,6 @@ MAX_TEXT: Final = 1 << 20
 """Most bytes of a licence text; it is one block of the store."""
 
 _NEEDED: Final = frozenset({MANIFEST, CARD, CIPHERTEXT, TAGS, LEAVES})
-_FRESH: Final = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,65 +119,6 @@ def read_text(context: Context, digest: bytes) -> str | None:
     except (NotFoundError, VerificationError):
         return None
     return data[:MAX_TEXT].decode("utf-8", "replace")
-
-
-def check(
-    context: Context, version: VersionState, *, name: str, progress: Progress | None = None
-) -> Verified:
-    """Fetch everything public of a version and compare it with the chain.
-
-    What this process found right in the last ten minutes is not read again; that all of it is still there is
-    asked.
-
-    Raises:
-        NotFoundError: the store does not have all of it.
-        VerificationError: it is not what the version is committed to.
-    """
-    now = time.monotonic()
-    known = context.checked.get(version.id)
-    if known is not None and now - known[0] < _FRESH:
-        _require_present(context, known[1].cid)
-        return known[1]
-    commitments = version.commitments
-    folder = open_folder(context, commitments)
-    _, leaves = read_lists(context, folder, commitments)
-    with context.store.open_file(folder.entries[CIPHERTEXT]) as file:
-        reader = Counted(file, "check", commitments.size, progress)
-        roots = chunk_roots(
-            reader,
-            leaves=leaves,
-            size=commitments.size,
-            root=commitments.content_root,
-            threads=context.settings.threads,
-        )
-    found = Verified(
-        ref=name,
-        version=version.id,
-        cid=folder.cid,
-        size=commitments.size,
-        chunks=len(roots),
-        content_root=commitments.content_root,
-        manifest=folder.manifest,
-    )
-    context.checked[version.id] = (now, found)
-    return found
-
-
-def keep(context: Context, verified: Verified) -> None:
-    """Pin a checked folder, so that what was seen before paying is there after it.
-
-    Raises:
-        NotFoundError: the store does not have all of it any more.
-        VerificationError: a block of it is false.
-    """
-    if not context.store.is_pinned(verified.cid):
-        context.store.pin(verified.cid)
-
-
-def _require_present(context: Context, cid: str) -> None:
-    for block in context.store.walk(cid, leaves=False):
-        if not context.store.has(block.cid):
-            raise NotFoundError(f"the store does not have block {block.cid} of {cid} any more")
 
 
 class Counted:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import fnmatch
-import hashlib
 import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
 
-from steelyard.crypto.secret import Secret
-from steelyard.crypto.stream import open_stream
-from steelyard.domain.manifest import FileEntry, Manifest, parse_sealed
+from steelyard.crypto.content import CHUNK_SIZE
+from steelyard.crypto.stream import OpenedChunk
+from steelyard.domain.manifest import FileEntry, parse_sealed
 from steelyard.domain.records import AssetState, PurchaseState, VersionState
 from steelyard.errors import (
-    DigestError,
     InputError,
     LeafError,
     ManifestError,
@@ -25,14 +22,25 @@ from steelyard.errors import (
     RefusedError,
     VerificationError,
 )
+from steelyard.service.cache import (
+    AssetCache,
+    Known,
+    copy,
+    file_digest,
+    link_or_copy,
+    pick,
+    select,
+    sync_folder,
+)
+from steelyard.service.checked import kept_roots
+from steelyard.service.chunks import Opened
 from steelyard.service.context import Context
 from steelyard.service.declare import compare
 from steelyard.service.keys import Received, find_proof, from_purchase, no_key, received
 from steelyard.service.naming import asset_name, find_purchase, find_version
-from steelyard.service.public import CIPHERTEXT, Counted, Progress, open_folder, read_lists
+from steelyard.service.public import Progress, PublicFolder, open_folder
 from steelyard.service.results import Purchase
-
-_BLOCK: Final = 1 << 20
+from steelyard.service.staging import Needed, Spoilt, Stage
 
 
 def pull(
@@ -46,31 +54,69 @@ def pull(
     allow_code: bool = False,
 ) -> Path:
     """Write a version's files; see :meth:`steelyard.Market.pull`."""
+    if context.settings.offline:
+        return _from_cache(context, what, dest, include=include, exclude=exclude)
     asset, version, item = find_key(context, what)
     name = asset_name(context, asset, version.number)
     folder = open_folder(context, version.commitments)
-    wanted = _select(folder.manifest, include, exclude)
-    default = dest is None
-    if dest is None:
-        part = "" if len(wanted) == len(folder.manifest.files) else f"-{_filter_key(include, exclude)}"
-        dest = (
-            context.home / "models" / asset.id.hex()[:16] / f"{version.number}-{version.id.hex()[:16]}{part}"
-        )
-    dest = Path(os.path.abspath(dest))
-    if default and _is_complete(dest, wanted):
-        return dest
-    if os.path.lexists(dest) and (dest.is_symlink() or not dest.is_dir()):
-        raise InputError(f"{dest} exists and is no folder: choose another place")
-    dest.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=dest.parent, prefix=f".{dest.name[:100]}-"))
-    try:
-        _open_into(context, temporary, version, item, wanted, name=name, progress=progress)
-        for text in compare(temporary, wanted, allow_code=allow_code):
+    wanted = select(folder.manifest, include, exclude)
+    cache = AssetCache(context.home, asset.id)
+    if dest is None and cache.has(version.number, version.id, wanted):
+        return cache.place(version.number, version.id)
+    target = None if dest is None else _free(Path(os.path.abspath(dest)))
+    with cache.lock():
+        source = _Source(context, version, item, name=name, cache=cache, folder=folder)
+        known = source.known()
+        if target is not None and _is_there(target, wanted, known):
+            return target
+        files = source.files(known, wanted, progress=progress)
+        places = {path: place for path, (place, _) in files.items()}
+        for text in compare(places, wanted, allow_code=allow_code):
             warnings.warn(f"{name}: {text}", stacklevel=2)
-        _put(temporary, dest, wanted)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return dest
+        if target is None:
+            made = _into_cache(cache, known, files)
+        else:
+            made = _into_folder(target, files)
+        source.stage.finish({known.digests[entry.path] for entry in wanted})
+    return made
+
+
+def _from_cache(
+    context: Context, what: object, dest: Path | None, *, include: Sequence[str], exclude: Sequence[str]
+) -> Path:
+    """Return a version's files without asking anybody: what was pulled before.
+
+    Raises:
+        NotFoundError: it was not, or not all of it.
+        InputError: the version is not named by a reference.
+    """
+    cache, known = find_pulled(context, what)
+    wanted = select(known.manifest, include, exclude)
+    if not cache.has(known.number, known.version, wanted):
+        raise NotFoundError(f"not all of {known.ref} is on this machine: pull it once without offline")
+    place = cache.place(known.number, known.version)
+    if dest is None:
+        return place
+    target = _free(Path(os.path.abspath(dest)))
+    if _is_there(target, wanted, known):
+        return target
+    return _into_folder(target, {entry.path: (place / entry.path, False) for entry in wanted})
+
+
+def find_pulled(context: Context, what: object) -> tuple[AssetCache, Known]:
+    """Return a version that was pulled before, by a reference, without asking anybody.
+
+    Raises:
+        NotFoundError: none was.
+        InputError: it is no reference.
+    """
+    if not isinstance(what, str):
+        raise InputError("offline a version is named by a reference, such as alice/digits@2")
+    ref = context.parse(what)
+    cache = AssetCache(
+        context.home, ref.asset_id(chain_id=context.chain_id, registry=context.deployment.assets)
+    )
+    return cache, pick(cache.all_known(), ref.version, name=what)
 
 
 def find_key(context: Context, what: str | bytes | Purchase) -> tuple[AssetState, VersionState, Received]:
@@ -114,53 +160,115 @@ def _of_purchase(
     return _newest(context, asset, version)
 
 
-def _open_into(
-    context: Context,
-    folder: Path,
-    version: VersionState,
-    item: Received,
-    wanted: Sequence[FileEntry],
-    *,
-    name: str,
-    progress: Progress | None,
-) -> None:
-    commitments = version.commitments
-    public = open_folder(context, commitments)
-    tags, leaves = read_lists(context, public, commitments)
-    writer = _Writer(folder, public.manifest, wanted)
-    tags_match = True
-    with context.store.open_file(public.entries[CIPHERTEXT]) as file:
-        chunks = open_stream(
-            Counted(file, "open", commitments.size, progress),
-            key=_key(item, version),
-            tags=tags,
-            leaves=leaves,
-            size=commitments.size,
-            root=commitments.content_root,
-            threads=context.settings.threads,
+class _Source:
+    """One version that the account has the key of, and where its files come from."""
+
+    def __init__(
+        self,
+        context: Context,
+        version: VersionState,
+        item: Received,
+        *,
+        name: str,
+        cache: AssetCache,
+        folder: PublicFolder,
+    ) -> None:
+        self._context = context
+        self._version = version
+        self._item = item
+        self._name = name
+        self._cache = cache
+        self._folder = folder
+        self._opened = open_version(context, version, item, folder=folder)
+        self._tags_match = True
+        self.stage = Stage(cache.partial(version.id))
+
+    def known(self) -> Known:
+        """Return the version's manifests; the sealed one is fetched and opened if it was not before."""
+        found = self._cache.known(self._version.id)
+        if found is not None and found.manifest == self._folder.manifest:
+            return found
+        manifest, parts = self._folder.manifest, []
+        with self._blaming():
+            for index in range(-(-manifest.sealed_size // CHUNK_SIZE)):
+                chunk = self._opened.open(index)
+                self._seen(chunk)
+                self.stage.note_root(index, chunk.root)
+                parts.append(chunk.plaintext)
+            sealed = b"".join(parts)[: manifest.sealed_size]
+            digests = parse_sealed(sealed, manifest=manifest)
+        known = Known(
+            ref=self._name,
+            asset=self._version.commitments.asset,
+            version=self._version.id,
+            number=self._version.number,
+            manifest=manifest,
+            digests=digests,
         )
+        self._cache.remember(known, sealed=sealed)
+        return known
+
+    def files(
+        self, known: Known, wanted: Sequence[FileEntry], *, progress: Progress | None
+    ) -> dict[str, tuple[Path, bool]]:
+        """Return a checked file for each path that is wanted, and whether it is new here."""
+        found: dict[bytes, tuple[Path, bool]] = {}
+        needed: dict[bytes, Needed] = {}
+        for entry in wanted:
+            digest = known.digests[entry.path]
+            if digest in found or digest in needed:
+                continue
+            blob = self._cache.blob(digest, entry.size)
+            if blob is not None:
+                found[digest] = blob, False
+            else:
+                needed[digest] = Needed(entry=entry, digest=digest)
+                found[digest] = self.stage.whole(digest), True
+        with self._blaming():
+            self._fetch(list(needed.values()), progress)
+        commitments = self._version.commitments
+        self.stage.check_roots(size=commitments.size, root=commitments.content_root)
+        if not self._tags_match:
+            warnings.warn(
+                f"{self._name}: a tag is wrong, but every leaf is what was committed; the files are accepted",
+                stacklevel=2,
+            )
+        return {entry.path: found[known.digests[entry.path]] for entry in wanted}
+
+    def _fetch(self, needed: Sequence[Needed], progress: Progress | None) -> None:
+        threads = self._context.settings.threads
+        while True:
+            try:
+                self.stage.fetch(self._opened, needed, threads=threads, progress=progress, opening=self._seen)
+            except Spoilt:
+                continue  # it was removed, so this ends
+            return
+
+    def _seen(self, chunk: OpenedChunk) -> None:
+        self._tags_match &= chunk.tag_matches
+
+    @contextmanager
+    def _blaming(self) -> Iterator[None]:
+        """Say of an error who is at fault."""
         try:
-            for chunk in chunks:
-                tags_match &= chunk.tag_matches
-                writer.write(chunk.plaintext)
+            yield
         except LeafError as exc:
-            raise LeafError(_accusation(context, version, item, name, exc), leaf=exc.leaf) from exc
+            text = _accusation(self._context, self._version, self._item, self._name, exc)
+            raise LeafError(text, leaf=exc.leaf) from exc
         except (ManifestError, InputError) as exc:
             raise VerificationError(
-                f"{name} was opened, and what is inside breaks the format: {exc}"
+                f"{self._name} was opened, and what is inside breaks the format: {exc}"
             ) from exc
-        finally:
-            writer.close()
-    writer.finish()
-    if not tags_match:
-        warnings.warn(
-            f"{name}: a tag is wrong, but every leaf is what was committed; the files are accepted",
-            stacklevel=2,
-        )
 
 
-def _key(item: Received, version: VersionState) -> Secret:
-    return item.content_key(version.commitments)
+def open_version(context: Context, version: VersionState, item: Received, *, folder: PublicFolder) -> Opened:
+    """Return the plaintext of a version; each chunk is compared with the chain if the version was checked here before."""
+    return Opened(
+        context.store,
+        folder,
+        key=item.content_key(version.commitments),
+        roots=kept_roots(context, version.commitments),
+    )
 
 
 def _accusation(context: Context, version: VersionState, item: Received, name: str, exc: LeafError) -> str:
@@ -182,131 +290,55 @@ def _accusation(context: Context, version: VersionState, item: Received, name: s
     )
 
 
-class _Writer:
-    """Cuts the stream into sealed manifest and files, and compares each file with its sealed digest."""
-
-    def __init__(self, folder: Path, manifest: Manifest, wanted: Sequence[FileEntry]) -> None:
-        self._folder = folder
-        self._manifest = manifest
-        self._wanted = {entry.path for entry in wanted}
-        self._sealed = bytearray()
-        self._digests: dict[str, bytes] = {}
-        self._files = list(manifest.files)
-        self._left = 0
-        self._file: BinaryIO | None = None
-        self._entry: FileEntry | None = None
-        self._digest = hashlib.sha256()
-
-    def write(self, data: bytes) -> None:
-        """Take the next bytes of the stream."""
-        rest = memoryview(data)
-        missing = self._manifest.sealed_size - len(self._sealed)
-        if missing:
-            self._sealed += rest[:missing]
-            rest = rest[missing:]
-            if len(self._sealed) < self._manifest.sealed_size:
-                return
-            self._digests = parse_sealed(bytes(self._sealed), manifest=self._manifest)
-            self._next()
-        while rest and self._entry is not None:
-            part, rest = rest[: self._left], rest[self._left :]
-            self._digest.update(part)
-            if self._file is not None:
-                self._file.write(part)
-            self._left -= len(part)
-            if not self._left:
-                self._end()
-                self._next()
-
-    def finish(self) -> None:
-        """Check that every file came."""
-        if self._entry is not None or self._files:
-            raise VerificationError("the stream ended before the last file")
-
-    def close(self) -> None:
-        """Close the file at hand."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def _next(self) -> None:
-        """Start the next file that has bytes; those without are whole at once."""
-        self._entry = None
-        while self._files:
-            entry = self._files.pop(0)
-            self._entry, self._left, self._digest = entry, entry.size, hashlib.sha256()
-            if entry.path in self._wanted:
-                place = self._folder / entry.path
-                place.parent.mkdir(parents=True, exist_ok=True)
-                self._file = place.open("xb")
-            if entry.size:
-                return
-            self._end()
-            self._entry = None
-
-    def _end(self) -> None:
-        assert self._entry is not None
-        if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self.close()
-        if self._digest.digest() != self._digests[self._entry.path]:
-            raise DigestError(
-                f"{self._entry.path!a} does not have the digest in the sealed manifest; its bytes are the committed ones, so this "
-                "cannot be disputed"
-            )
+def _free(dest: Path) -> Path:
+    if os.path.lexists(dest) and (dest.is_symlink() or not dest.is_dir()):
+        raise InputError(f"{dest} exists and is no folder: choose another place")
+    return dest
 
 
-def _put(temporary: Path, dest: Path, wanted: Sequence[FileEntry]) -> None:
-    """Move the finished folder into place; an existing one must be empty or hold the very same files."""
-    os.chmod(temporary, 0o755)
-    try:
-        os.rename(temporary, dest)  # replaces an empty folder, and nothing else
-    except OSError as exc:
-        if not dest.is_dir() or not _is_same(temporary, dest, wanted):
-            raise InputError(f"{dest} exists and holds something else: choose another place") from exc
-        return
-    handle = os.open(dest.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _is_there(dest: Path, wanted: Sequence[FileEntry], known: Known) -> bool:
+    """Whether a folder has the files already.
 
-
-def _is_same(ours: Path, theirs: Path, wanted: Sequence[FileEntry]) -> bool:
-    return all(_digest(ours / entry.path) == _digest(theirs / entry.path) for entry in wanted)
-
-
-def _digest(path: Path) -> bytes:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    except OSError:
-        return b""
-    return digest.digest()
-
-
-def _is_complete(dest: Path, wanted: Sequence[FileEntry]) -> bool:
-    """Whether a folder of our own making still has every file, by size. It only ever appears whole."""
-    try:
-        return all((dest / entry.path).lstat().st_size == entry.size for entry in wanted)
-    except OSError:
+    Raises:
+        InputError: it holds something else.
+    """
+    if not dest.exists() or not any(dest.iterdir()):
         return False
+    if all(file_digest(dest / entry.path) == known.digests[entry.path] for entry in wanted):
+        return True
+    raise InputError(f"{dest} exists and holds something else: choose another place")
 
 
-def _select(manifest: Manifest, include: Sequence[str], exclude: Sequence[str]) -> list[FileEntry]:
-    wanted = [
-        entry
-        for entry in manifest.files
-        if (not include or any(fnmatch.fnmatchcase(entry.path, pattern) for pattern in include))
-        and not any(fnmatch.fnmatchcase(entry.path, pattern) for pattern in exclude)
-    ]
-    if not wanted:
-        raise InputError("no file of this version fits the patterns")
-    return wanted
+def _into_cache(cache: AssetCache, known: Known, files: Mapping[str, tuple[Path, bool]]) -> Path:
+    blobs: dict[str, Path] = {}
+    taken: dict[Path, Path] = {}
+    for path, (source, new) in files.items():
+        if new and source not in taken:
+            taken[source] = cache.take(source, known.digests[path])
+        blobs[path] = taken.get(source, source)
+    return cache.link(known, blobs)
 
 
-def _filter_key(include: Sequence[str], exclude: Sequence[str]) -> str:
-    return hashlib.sha256(repr((tuple(include), tuple(exclude))).encode()).hexdigest()[:8]
+def _into_folder(dest: Path, files: Mapping[str, tuple[Path, bool]]) -> Path:
+    """Put files into a folder of the caller's, all at once: new ones by a link, others as copies of their own."""
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=dest.parent, prefix=f".{dest.name[:100]}-"))
+    try:
+        os.chmod(temporary, 0o755)
+        used: set[Path] = set()
+        for path, (source, new) in files.items():
+            place = temporary / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if new and source not in used:
+                used.add(source)
+                link_or_copy(source, place)
+            else:
+                copy(source, place)
+        try:
+            os.rename(temporary, dest)  # replaces an empty folder, and nothing else
+        except OSError as exc:
+            raise InputError(f"{dest} exists and holds something else: choose another place") from exc
+        sync_folder(dest.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return dest

@@ -37,7 +37,8 @@ from steelyard.service import source as sources
 from steelyard.service.context import Context
 from steelyard.service.declare import declare
 from steelyard.service.files import private_folder
-from steelyard.service.journal import Sealed, SealJournal, locked
+from steelyard.service.journal import Sealed, SealJournal
+from steelyard.service.locks import locked
 from steelyard.service.public import CARD, CIPHERTEXT, LEAVES, MANIFEST, NODE, TAGS, Progress
 from steelyard.storage.base import Store
 from steelyard.storage.cid import digest_of, encode_cid, parse_cid
@@ -226,7 +227,7 @@ def seal_chunks(
         journal: of this stream alone; every chunk has a record afterwards.
         store: takes the blocks.
         key: the content key that belongs to the journal's salt.
-        threads: of the processor's cores; twice as many chunks are in work, since half of them wait for the disk.
+        threads: of the processor's cores; two chunks more are in work, since some wait for the disk.
         progress: told how many bytes are sealed.
 
     Raises:
@@ -249,7 +250,7 @@ def seal_chunks(
 
     missing = [index for index in range(geometry.chunks) if not there(index)]
     done = plain.size - sum(geometry.chunk_length(index) for index in missing)
-    for length in in_order(work, missing, 2 * threads):
+    for length in in_order(work, missing, threads + 2):
         done += length
         if progress is not None:
             progress("seal", done, plain.size)

@@ -9,11 +9,12 @@ from steelyard.chain.erc20 import Token
 from steelyard.domain.records import AssetState, OfferState, VersionState
 from steelyard.domain.types import NATIVE, Address, OfferId, OfferKind, Terms, VersionId
 from steelyard.errors import NotFoundError, RefusedError, StoreError, UnsafeError, VerificationError
+from steelyard.service.checked import check, keep
 from steelyard.service.context import FINALIZED, LEAST_MARGIN, Context
 from steelyard.service.declare import code_files
 from steelyard.service.naming import asset_name, find_asset, pick_version
 from steelyard.service.offer import allow_proof, find_offer
-from steelyard.service.public import Progress, check, keep, open_folder, read_text
+from steelyard.service.public import Progress, open_folder, read_text
 from steelyard.service.sealing import SCHEME
 
 _FINALITY = 1200

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from steelyard.service.checked import check
 from steelyard.service.context import Context
 from steelyard.service.naming import asset_name, find_purchase, find_version
-from steelyard.service.public import Progress, check
+from steelyard.service.public import Progress
 from steelyard.service.results import Purchase, Verified
 
 

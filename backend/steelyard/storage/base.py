@@ -278,6 +278,10 @@ class Store(ABC):
         """
         return io.BufferedReader(_RawFile(self._reader(), parse_cid(cid)), buffer_size=CHUNK)
 
+    def reader(self) -> Reader:
+        """Return a reader that remembers the inner nodes that it met, for many ranges of a file; for use by one thread."""
+        return self._reader()
+
     def cumulative_size(self, cid: str) -> int:
         """Return the bytes of all blocks from a CID on, as its root declares them (Tsize)."""
         name = parse_cid(cid)

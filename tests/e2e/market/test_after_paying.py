@@ -106,7 +106,7 @@ def test_a_pull_writes_all_or_nothing(
     drop_ciphertext(store, published.cid).unlink()
     with pytest.raises(NotFoundError):
         buyer.pull(purchase, dest)
-    assert not dest.exists() and not list((tmp_path / "out").iterdir())
+    assert not dest.parent.exists()
 
 
 def test_a_pull_takes_only_what_is_asked_for_and_spares_what_is_there(

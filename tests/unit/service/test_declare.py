@@ -101,8 +101,8 @@ def test_what_was_bought_is_compared(
     wanted = [entry("a", declared)]
     if refused:
         with pytest.raises(CodeError, match="Nothing was written"):
-            compare(tmp_path, wanted, allow_code=False)
-    found = compare(tmp_path, wanted, allow_code=refused)
+            compare({"a": tmp_path / "a"}, wanted, allow_code=False)
+    found = compare({"a": tmp_path / "a"}, wanted, allow_code=refused)
     assert len(found) == len(told)
     assert all(word in text and "'a'" in text for word, text in zip(told, found, strict=True))
 

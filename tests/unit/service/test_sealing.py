@@ -16,7 +16,7 @@ from steelyard.crypto.stream import SealedChunk, seal_chunk
 from steelyard.domain import manifest as manifests
 from steelyard.errors import InputError, StoreError
 from steelyard.market import Market
-from steelyard.service import journal, sealing, source
+from steelyard.service import journal, locks, sealing, source
 from steelyard.service.inspect import inspect_folder
 from steelyard.storage.cid import CID
 from steelyard.storage.embedded import EmbeddedStore
@@ -118,7 +118,7 @@ def test_an_attempt_goes_on_where_it_was(
 def _journal(path: Path, folder: Path) -> tuple[bytes, int]:
     """Return the salt, and how many chunks have a record."""
     size = manifests.build(source.collect(folder).files, key_salt=bytes(32))[0].size
-    with journal.locked(path) as handle:
+    with locks.locked(path) as handle:
         found = journal.SealJournal(handle, size=size)
         return found.salt, sum(found.get(index) is not None for index in range(CHUNKS))
 
