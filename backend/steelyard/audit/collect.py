@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
+from steelyard.audit import mpt
 from steelyard.audit.account import head_slot
 from steelyard.audit.build import Build
 from steelyard.audit.bundle import Bundle, Companion, ContractProof, HeadProof
@@ -293,11 +294,7 @@ def _companion(proof: ContractProof) -> Companion:
 
 
 def _proof(value: object) -> tuple[bytes, ...]:
-    """Return proof nodes without the empty root, and without nodes that stand inside their parents."""
-    nodes = [_hex(item) for item in _list(value)]
-    return tuple(
-        node for index, node in enumerate(nodes) if len(node) >= 32 or (index == 0 and node != b"\x80")
-    )
+    return mpt.outer([_hex(item) for item in _list(value)])
 
 
 def _object(value: object) -> Mapping[str, object]:

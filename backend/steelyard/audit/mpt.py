@@ -1,4 +1,4 @@
-"""Proofs of inclusion and of absence in a Merkle-Patricia trie.
+"""Proofs of inclusion and of absence in a Merkle-Patricia trie, and the root of a list.
 
 Source: Ethereum Yellow Paper, appendix D. The root is trusted and the nodes are not; each node is hashed
 before it is read, so what a hostile prover can still choose is which true nodes to show, and in how many.
@@ -33,6 +33,54 @@ def prove(root: bytes, key: bytes, nodes: Sequence[bytes]) -> bytes | None:
     if unread:
         raise ProofError(f"{len(unread)} of {len(nodes)} proof nodes are superfluous")
     return value
+
+
+def outer(nodes: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return the nodes of an ``eth_getProof`` as :func:`prove` takes them.
+
+    Without the root of an empty trie, and without nodes that stand inside their parents, which some clients list besides.
+    """
+    return tuple(
+        node for index, node in enumerate(nodes) if len(node) >= 32 or (index == 0 and node != b"\x80")
+    )
+
+
+def root_of(values: Sequence[bytes]) -> bytes:
+    """Return the root of the trie of a list: values by the RLP of their index, as a block has its receipts and transactions.
+
+    Source: Yellow Paper 4.3.2 and appendix D. No key begins with another one, so no branch has a value.
+    """
+    pairs = sorted((_nibbles(rlp.encode(rlp.encode_int(index))), value) for index, value in enumerate(values))
+    return keccak256(rlp.encode(_built(pairs, 0))) if pairs else EMPTY_ROOT
+
+
+def _built(pairs: Sequence[tuple[bytes, bytes]], depth: int) -> rlp.Item:
+    """Return the node over sorted pairs of path and value whose paths are alike up to ``depth``."""
+    first, last = pairs[0][0], pairs[-1][0]
+    if len(pairs) == 1:
+        return _prefixed(first[depth:], is_leaf=True), pairs[0][1]
+    fork = depth
+    while first[fork] == last[fork]:
+        fork += 1
+    if fork > depth:
+        return _prefixed(first[depth:fork], is_leaf=False), _reference(_built(pairs, fork))
+    children: list[rlp.Item] = []
+    for nibble in range(16):
+        part = [pair for pair in pairs if pair[0][depth] == nibble]
+        children.append(_reference(_built(part, depth + 1)) if part else b"")
+    return (*children, b"")
+
+
+def _reference(node: rlp.Item) -> rlp.Item:
+    raw = rlp.encode(node)
+    return node if len(raw) < 32 else keccak256(raw)
+
+
+def _prefixed(path: bytes, *, is_leaf: bool) -> bytes:
+    """Return the hex-prefix encoding of a path of nibbles."""
+    odd = len(path) & 1
+    nibbles = bytes([2 * is_leaf + odd]) + (b"" if odd else b"\0") + path
+    return bytes(high << 4 | low for high, low in zip(nibbles[::2], nibbles[1::2], strict=True))
 
 
 def _walk(root: bytes, path: bytes, unread: list[bytes]) -> bytes | None:
