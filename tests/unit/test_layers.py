@@ -19,7 +19,7 @@ ALLOWED = {
     "storage": PARTS,
     "chain": PARTS,
     "audit": PARTS,
-    "indexer": PARTS | {"storage", "chain"},
+    "indexer": PARTS | {"storage", "chain", "audit"},
     "query": PARTS | {"indexer", "audit", "storage"},
     "service": SERVED | {"market"},
     "market": SERVED | {"service"},

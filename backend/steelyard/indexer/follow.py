@@ -12,30 +12,29 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from steelyard.chain.transport import TransportFault
 from steelyard.chain.wire import Block
 from steelyard.domain.types import Address
 from steelyard.errors import ChainError, DatabaseError, LeaseError, NotFoundError, SteelyardError, TrailError
+from steelyard.indexer import standing, unconfirmed
 from steelyard.indexer.confirm import Confirmed, confirmed
 from steelyard.indexer.database import ConflictError, Database, Reader, Writer, drop_indexes, make_indexes
+from steelyard.indexer.endpoints import RECENT, Endpoints, Opinion, OutvotedError
 from steelyard.indexer.fold import fold
 from steelyard.indexer.known import Known
 from steelyard.indexer.lease import Lease
+from steelyard.indexer.proof import FalseEntriesError, Proof, hash_now, last_proved
 from steelyard.indexer.ranges import Ranges, Span, seldom_collecting
 from steelyard.indexer.report import Fault, Progress, Proved, Report, Step, Undone
 from steelyard.indexer.schema import SHIFT
-from steelyard.indexer.source import Answered, ReplacedError, Source
+from steelyard.indexer.source import Answered, LieError, ReplacedError, Source
 from steelyard.indexer.store import write_entities, write_entries
-from steelyard.indexer.undo import undo
+from steelyard.indexer.undo import entries_between, undo
 
-_RECENT: Final = 256
-"""Blocks below the target whose headers are read one by one."""
 _FAR: Final = 16
 """Blocks that the chain may have grown meanwhile before the heads are asked for: nodes keep the state of some 128."""
 _PATIENCE: Final = 3
 """Steps for which an endpoint may be behind the index before that counts as a shorter chain."""
-_ROWS: Final = 64
-_TURN: Final = 100
-"""Heads that are asked for at each proof besides those that changed."""
 _ENOUGH: Final = 20_000
 """Entries that are written at once where the endpoint gives fewer in a range."""
 _OFTEN: Final = 2.0
@@ -81,18 +80,15 @@ class Follower:
             tell: called with what happens, in the same thread.
         """
         self._database = database
-        self._sources = list(sources)
-        self._contracts = contracts
-        self._names = {bytes(address): name for name, address in contracts.items()}
+        self._endpoints = Endpoints(sources, confirm=confirm, tell=tell)
         self._start = start_block
         self._lease = lease
-        self._confirm = confirm and len(self._sources) > 1
         self._tell = tell
         self._known = Known(contracts)
+        self._proof = Proof(database, contracts, self._endpoints, tell)
         self._span = Span()
-        self._pending: set[tuple[bytes, bytes]] | None = None
         self._behind = 0
-        self._turn = (b"", b"")
+        self._is_silent = False
         self._doubts = 0
 
     # -- one step ----------------------------------------------------------------------------------------------
@@ -107,69 +103,102 @@ class Follower:
             DatabaseError: the database failed.
         """
         first: SteelyardError | None = None
-        for _ in range(len(self._sources)):
-            source = self._sources[0]
+        failed, blamed = 0, ""
+        for _ in range(2 * len(self._endpoints)):
+            source = self._endpoints.leader
             try:
                 step = self._step(source)
-                self._doubts = 0
-                return step
             except (TrailError, ChainError, NotFoundError) as exc:
-                self._known.forget()
-                self._pending = None
+                self._forget()
                 self._tell(Fault(endpoint=source.name, error=exc))
                 # Who lied is worth more than who was down.
                 if first is None or (isinstance(exc, TrailError) and not isinstance(first, TrailError)):
-                    first = exc
-                self._sources.append(self._sources.pop(0))
+                    first, blamed = exc, source.name
+                self._endpoints.rotate()
+                if isinstance(exc, OutvotedError):
+                    continue  # it did not fail: it leads again if the other one does
+                if isinstance(exc, LieError):
+                    self._endpoints.convict(source)
+                self._endpoints.fell(source)
+                failed += 1
+                if failed == len(self._endpoints):
+                    break
             except BaseException:
-                self._known.forget()
-                self._pending = None
+                self._forget()
                 raise
+            else:
+                self._doubts = 0
+                self._endpoints.stood(source)
+                if self._endpoints.is_liar(source):
+                    self._endpoints.rotate()
+                return step
         assert first is not None
         if isinstance(first, TrailError):
             self._doubt()
+            raise TrailError(
+                f"{first}. Told by {blamed}: use another endpoint (rpc), or another one besides (rpc_more)"
+            ) from first
         raise first
+
+    def _forget(self) -> None:
+        self._known.forget()
+        self._proof.forget()
 
     def _doubt(self) -> None:
         """Go back further each time that no endpoint leads on: something may have been hidden before the last proof.
 
         A proof asks about the subjects that had entries, and some others. What was hidden of the rest comes out later.
         """
-        proved = self._last_proved()
+        with self._database.read() as reader:
+            proved = last_proved(reader)
         if self._doubts and proved >= self._start:
-            self._undo(max(-1, proved - (_RECENT << 2 * (self._doubts - 1))))
+            self._undo(max(-1, proved - (RECENT << 2 * (self._doubts - 1))))
         self._doubts += 1
 
     def _step(self, source: Source) -> Step:
         target = source.newest()
         cursor = self._hold()
+        target, opinion = self._heard(source, target, cursor)
         before, undone, entries = cursor, None, 0
         if cursor is not None and cursor.hash != target.hash:
-            stands = self._standing(source, cursor, target)
+            stands = self._standing(source, cursor, target, opinion)
             if stands is None:
                 return Step(block=cursor.number, moved=False, behind=True)
             if stands < cursor.number:
                 undone = stands
                 cursor = self._undo(stands)
         self._behind = 0
+        cursor = self._confirm_late(source, cursor, opinion)
         begun = time.monotonic()
         while cursor is None or cursor.hash != target.hash:
-            count, cursor = self._read(source, cursor, target, begun, entries)
-            entries += count
+            for stop in _stops(cursor, target, opinion):
+                count, cursor = self._read(source, cursor, stop, opinion, begun, entries)
+                entries += count
             newest = source.newest()
             if newest.number <= target.number + _FAR:
                 break
-            target = newest
+            target, opinion = self._heard(source, newest, cursor)
         with self._database.write() as writer:
             self._take(writer)
             make_indexes(writer)
-        self._prove(source, target)
+        self._prove(source, target, opinion)
         return Step(
             block=target.number,
             moved=before is None or before.hash != target.hash,
             undone=undone,
             entries=entries,
         )
+
+    def _heard(self, source: Source, target: Block, cursor: Cursor | None) -> tuple[Block, Opinion]:
+        """Return the block to read to, and what the other endpoints say of it; errors as of :meth:`Endpoints.opinion`."""
+        opinion = self._endpoints.opinion(target, is_read=cursor is not None and cursor.hash == target.hash)
+        self._is_silent = False
+        if opinion.behind is not None:
+            # A more preferred endpoint is not there yet. No further than headers lead from what it has, or from what was read.
+            most = max(opinion.behind.number, -1 if cursor is None else cursor.number) + RECENT
+            if target.number > most:
+                return source.block(most), opinion
+        return target, opinion
 
     def _hold(self) -> Cursor | None:
         with self._database.write() as writer:
@@ -178,8 +207,7 @@ class Follower:
 
     def _take(self, writer: Writer) -> None:
         if self._lease.hold(writer):
-            self._known.forget()
-            self._pending = None
+            self._forget()
 
     def renew(self) -> None:
         """Renew the lease while there is nothing to write.
@@ -193,56 +221,56 @@ class Follower:
 
     # -- re-organisations --------------------------------------------------------------------------------------
 
-    def _standing(self, source: Source, cursor: Cursor, target: Block) -> int | None:
-        """Return the newest block of the index that is on the chain to ``target``; -1 for none, None to wait."""
+    def _standing(self, source: Source, cursor: Cursor, target: Block, opinion: Opinion) -> int | None:
+        """Return the newest block of the index that is on the chain to ``target``; -1 for none, None to wait.
+
+        Raises:
+            ChainError: the endpoint is behind for too long while another one has what the index has, or its headers do not lead on
+                from that block.
+        """
         if cursor.number == target.number - 1 and cursor.hash == target.parent_hash:
             return cursor.number
-        stands = self._newest_standing(source, target)
-        if cursor.number > target.number and self._newest_row(target.number) == stands:
-            # Nothing contradicts the index: the endpoint is behind, or the chain became shorter. Time tells.
+        stands = standing.newest_standing(self._database, source, target)
+        if cursor.number > target.number and standing.newest_row(self._database, target.number) == stands:
+            # Nothing contradicts the index: the endpoint is behind, or the chain became shorter. Time tells, or another endpoint.
             self._behind += 1
             if self._behind <= _PATIENCE:
                 return None
+            if opinion.ahead and opinion.other and hash_now(opinion.other, cursor.number) == cursor.hash:
+                raise ChainError(
+                    f"{source.name} is behind at block {target.number}, and {opinion.other.name} has block {cursor.number}, to which "
+                    "the index is complete: that one leads now"
+                )
+        if stands < cursor.number and target.number - stands <= RECENT:
+            # Before anything is undone: headers that hash to their hashes must lead from there to the target.
+            source.chain_to(target, max(0, stands))
         return stands
-
-    def _newest_row(self, number: int) -> int:
-        with self._database.read() as reader:
-            found = reader.row("SELECT max(number) FROM blocks WHERE number <= ?", (number,))
-        return -1 if found is None or found[0] is None else int(found[0])
-
-    def _newest_standing(self, source: Source, target: Block) -> int:
-        below, count = target.number + 1, 1
-        query = "SELECT number, hash FROM blocks WHERE number < ? ORDER BY number DESC LIMIT ?"
-        while True:
-            with self._database.read() as reader:
-                rows = reader.rows(query, (below, count))
-            if not rows:
-                return -1
-            for (number, block_hash), block in zip(
-                rows, source.blocks([number for number, _ in rows]), strict=True
-            ):
-                if block is not None and block.hash == block_hash:
-                    return int(number)
-            below, count = rows[-1][0], min(_ROWS, count * 4)
 
     def _undo(self, block: int) -> Cursor | None:
         with self._database.write() as writer:
             self._take(writer)
             entries = undo(writer, self._known, block)
+            unconfirmed.clear(writer, above=block)
             cursor = cursor_of(writer)
-        self._pending = None
+        self._proof.forget()
         self._tell(Undone(block=block, entries=entries))
         return cursor
 
     # -- reading -----------------------------------------------------------------------------------------------
 
     def _read(
-        self, source: Source, cursor: Cursor | None, target: Block, begun: float, before: int
+        self,
+        source: Source,
+        cursor: Cursor | None,
+        target: Block,
+        opinion: Opinion,
+        begun: float,
+        before: int,
     ) -> tuple[int, Cursor | None]:
         """Read from the cursor to the target; returns how many entries came, and where the cursor is."""
         first = self._start if cursor is None else cursor.number + 1
         chain = (
-            source.chain_to(target, max(first, target.number - _RECENT + 1))
+            source.chain_to(target, max(first, target.number - RECENT + 1))
             if first <= target.number
             else [target]
         )
@@ -255,7 +283,8 @@ class Follower:
 
         def fetch(start: int, end: int) -> tuple[Confirmed, Block]:
             last = links.get(end) or source.block(end)
-            return self._fetch(source, start, end, links), last
+            answered = self._fetch(source, start, end, links)
+            return self._confirmed(source, start, last, opinion, answered), last
 
         ranges: Ranges[tuple[Confirmed, Block]] = Ranges(
             fetch,
@@ -265,25 +294,26 @@ class Follower:
             every=self._lease.seconds / 3,
         )
         if first > target.number:  # a chain that is younger than the market: only its place is kept
-            self._write([], target, cursor, links)
+            self._write([], target, cursor, links, alone=None)
             return 0, Cursor(target.number, target.hash, target.timestamp)
         ready: list[Answered] = []
-        waiting, written = 0, time.monotonic()
-        for _, end, (found, last) in seldom_collecting(ranges.each(first, target.number)):
-            for fault in found.faults:
-                self._tell(fault)
+        waiting, written, alone = 0, time.monotonic(), None
+        for start, end, (found, last) in seldom_collecting(ranges.each(first, target.number)):
+            self._judge(found, opinion)
+            if not found.complete and alone is None:
+                alone = start
             ready.append(found.answered)
             waiting += len(found.answered.entries)
             if waiting < _ENOUGH and end < target.number and time.monotonic() - written < _OFTEN:
                 continue
-            self._write(ready, last, cursor, links)
+            self._write(ready, last, cursor, links, alone=alone)
             cursor = Cursor(last.number, last.hash, last.timestamp)
             count += waiting
-            ready, waiting, written = [], 0, time.monotonic()
+            ready, waiting, written, alone = [], 0, time.monotonic(), None
             self._progress(end, first, target.number, before + count, begun)
         return count, cursor
 
-    def _fetch(self, source: Source, start: int, end: int, links: Mapping[int, Block]) -> Confirmed:
+    def _fetch(self, source: Source, start: int, end: int, links: Mapping[int, Block]) -> Answered:
         answered = source.entries(start, end)
         for number, block_hash in answered.hashes.items():
             if number in links and links[number].hash != block_hash:
@@ -297,12 +327,72 @@ class Follower:
                     f"{source.name} gives {len(there)} entries of block {block.number} in a range and {len(again.entries)} by its hash: it "
                     "hides some"
                 )
-        if not self._confirm:
-            return Confirmed(answered, ())
-        return confirmed(source, self._sources[1], start, end, answered)
+        return answered
+
+    # -- two endpoints -----------------------------------------------------------------------------------------
+
+    def _confirmed(
+        self, source: Source, start: int, last: Block, opinion: Opinion, answered: Answered
+    ) -> Confirmed:
+        """Ask the other endpoint about a range, if it can know of it. Runs in the thread that fetches."""
+        if opinion.other is None or opinion.agreed is None or self._is_silent:
+            return Confirmed(answered, complete=not self._endpoints.confirm)
+        if last.number > opinion.agreed.number:
+            return Confirmed(answered, complete=False)
+        return confirmed(source, opinion.other, start, last, opinion.agreed, answered)
+
+    def _judge(self, found: Confirmed, opinion: Opinion) -> None:
+        for fault in found.faults:
+            if isinstance(fault.error, TransportFault) and opinion.other is not None:
+                self._is_silent = True
+                self._endpoints.failed(opinion.other, fault.error)
+            else:
+                self._tell(fault)
+        for liar in found.liars:
+            self._endpoints.convict(liar)
+
+    def _confirm_late(self, source: Source, cursor: Cursor | None, opinion: Opinion) -> Cursor | None:
+        """Confirm what was read while no other endpoint had it; what is not so is undone. Returns where the cursor is."""
+        if cursor is None or opinion.other is None or opinion.agreed is None:
+            return cursor
+        with self._database.read() as reader:
+            first = unconfirmed.first_of(reader)
+        last = min(cursor.number, opinion.agreed.number)
+        if first is None or first > last:
+            return cursor
+
+        def fetch(start: int, end: int) -> Confirmed:
+            answered = source.entries(start, end)
+            return self._confirmed(source, start, source.block(end), opinion, answered)
+
+        ranges: Ranges[Confirmed] = Ranges(
+            fetch,
+            lambda found: len(found.answered.entries),
+            self._span,
+            idle=self.renew,
+            every=self._lease.seconds / 3,
+        )
+        for start, end, found in ranges.each(first, last):
+            self._judge(found, opinion)
+            if not found.complete:
+                break
+            with self._database.read() as reader:
+                is_same = entries_between(reader, start, end) == found.answered.entries
+            if not is_same:
+                return self._undo(start - 1)
+            with self._database.write() as writer:
+                self._take(writer)
+                unconfirmed.confirm(writer, end, is_all=end == cursor.number)
+        return cursor
 
     def _write(
-        self, ready: Sequence[Answered], last: Block, cursor: Cursor | None, links: Mapping[int, Block]
+        self,
+        ready: Sequence[Answered],
+        last: Block,
+        cursor: Cursor | None,
+        links: Mapping[int, Block],
+        *,
+        alone: int | None,
     ) -> None:
         known = self._known
         rows: dict[int, BlockRow] = {}
@@ -321,13 +411,15 @@ class Follower:
                 check_times([*rows.values()], cursor)
                 entries = [entry for answered in ready for entry in answered.entries]
                 if entries:
-                    pending = self._load_pending(writer)
+                    pending = self._proof.pending(writer)
                     known.load(writer, entries)
                     batch = fold(known, entries)
                     write_entities(writer, known, batch)
                     write_entries(writer, batch)
                     pending.update(batch.heads)
                 writer.insert("blocks", [rows[number] for number in sorted(rows)])
+                if alone is not None:
+                    unconfirmed.mark(writer, alone)
         except ConflictError as exc:
             raise TrailError("an entry came that the index has already: the endpoint doubles some") from exc
         known.written()
@@ -339,91 +431,35 @@ class Follower:
 
     # -- proof -------------------------------------------------------------------------------------------------
 
-    def _load_pending(self, reader: Reader) -> set[tuple[bytes, bytes]]:
-        """Return contract and subject of every head that changed since the last proof."""
-        if self._pending is None:
-            found = reader.row("SELECT max(number) FROM blocks WHERE proved = 1")
-            proved = -1 if found is None or found[0] is None else found[0]
-            query = "SELECT contract, subject FROM heads WHERE pos >= ?"
-            self._pending = {(row[0], row[1]) for row in reader.rows(query, (proved + 1 << SHIFT,))}
-        return self._pending
-
-    def _prove(self, source: Source, target: Block) -> None:
-        with self._database.read() as reader:
-            at = reader.row("SELECT hash, proved FROM blocks WHERE number = ?", (target.number,))
-            if at == (target.hash, 1):
-                return
-            if at is None or at[0] != target.hash:
-                raise ReplacedError(
-                    f"block {target.number} was replaced while {source.name} was asked: try again"
-                )
-            pairs = sorted(self._load_pending(reader).union(self._some(reader)))
-            heads = dict.fromkeys(pairs, b"")
-            for pair in pairs:
-                row = reader.row("SELECT head FROM heads WHERE contract = ? AND subject = ?", pair)
-                assert row is not None
-                heads[pair] = row[0]
-        asked = self._sources[: 2 if self._confirm else 1]
+    def _prove(self, source: Source, target: Block, opinion: Opinion) -> None:
+        other = opinion.other if opinion.agreed == target and not self._is_silent else None
         try:
-            for one in asked:
-                self._compare(one, pairs, heads, target, needed=one is source)
-        except TrailError as exc:
-            if self._hash_now(source, target.number) != target.hash:
-                raise ReplacedError(
-                    f"block {target.number} was replaced while its heads were asked: try again"
-                ) from exc
-            self._undo(self._last_proved())
+            subjects = self._proof.compare(source, other, target)
+        except FalseEntriesError:
+            with self._database.read() as reader:
+                proved = last_proved(reader)
+            self._undo(proved)
             raise
+        if subjects is None or not opinion.may_prove:
+            return
         with self._database.write() as writer:
             self._take(writer)
             writer.execute(
                 "UPDATE blocks SET proved = 1 WHERE number = ? AND hash = ?", (target.number, target.hash)
             )
-        self._pending = set()
-        self._tell(Proved(block=target.number, subjects=len(pairs)))
+        self._tell(Proved(block=target.number, subjects=subjects))
 
-    def _some(self, reader: Reader) -> list[tuple[bytes, bytes]]:
-        """Return contract and subject of some heads, other ones each time: who hides all that is new about a subject is found too."""
-        query = (
-            "SELECT contract, subject FROM heads WHERE contract > ? OR (contract = ? AND subject > ?)"
-            " ORDER BY contract, subject LIMIT ?"
-        )
-        contract, subject = self._turn
-        found = [(row[0], row[1]) for row in reader.rows(query, (contract, contract, subject, _TURN))]
-        self._turn = found[-1] if len(found) == _TURN else (b"", b"")
-        return found
 
-    def _compare(
-        self,
-        source: Source,
-        pairs: Sequence[tuple[bytes, bytes]],
-        heads: Mapping[tuple[bytes, bytes], bytes],
-        target: Block,
-        *,
-        needed: bool,
-    ) -> None:
-        try:
-            answers = source.heads(pairs, target.hash)
-        except ChainError as exc:
-            if needed:
-                raise
-            self._tell(Fault(endpoint=source.name, error=exc))
-            return
-        for (contract, subject), answer in zip(pairs, answers, strict=True):
-            if heads[contract, subject] != answer:
-                raise TrailError(
-                    f"the entries about 0x{subject.hex()} do not lead to its head in {self._names[contract]} at block {target.number} "
-                    f"as {source.name} has it: it, or the endpoint that gave the entries, hides or alters some"
-                )
-
-    def _hash_now(self, source: Source, number: int) -> bytes | None:
-        block = source.blocks([number])[0]
-        return None if block is None else block.hash
-
-    def _last_proved(self) -> int:
-        with self._database.read() as reader:
-            found = reader.row("SELECT max(number) FROM blocks WHERE proved = 1")
-        return -1 if found is None or found[0] is None else int(found[0])
+def _stops(cursor: Cursor | None, target: Block, opinion: Opinion) -> list[Block]:
+    """Return the blocks to read to: first to the newest one that another endpoint has too, so that everything up to it is confirmed."""
+    agreed = opinion.agreed
+    if (
+        agreed is None
+        or agreed.number >= target.number
+        or (cursor is not None and cursor.number >= agreed.number)
+    ):
+        return [target]
+    return [agreed, target]
 
 
 def cursor_of(reader: Reader) -> Cursor | None:

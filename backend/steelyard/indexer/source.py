@@ -6,7 +6,7 @@ A header must hash to its block's hash. That the logs are complete, the heads sa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -17,10 +17,10 @@ from steelyard.chain.rpc import Rpc, block_param
 from steelyard.chain.wire import Block, read_block
 from steelyard.domain.events import TYPES
 from steelyard.domain.hash import keccak256
-from steelyard.domain.header import encode_fields
+from steelyard.domain.header import encode_fields, parse
 from steelyard.domain.jsontext import check_depth, parse_json
 from steelyard.domain.types import Address
-from steelyard.errors import ChainError, ProofError
+from steelyard.errors import ChainError, ProofError, TrailError
 from steelyard.indexer.entries import CONTRACTS, KINDS, Entry, LogText, blocks_of, read_entries
 from steelyard.indexer.schema import SHIFT
 
@@ -36,6 +36,10 @@ class _Answer(msgspec.Struct):
 
 
 _DECODER: Final = msgspec.json.Decoder(_Answer)
+
+
+class LieError(TrailError):
+    """An endpoint contradicts what a header proves."""
 
 
 class ReplacedError(ChainError):
@@ -124,14 +128,35 @@ class Source:
             raw = encode_fields(block.raw)
         except ProofError:
             raw = b""
-        if keccak256(raw) != block.hash:
-            raw = self._raw_header(block.number)
+        if keccak256(raw) == block.hash:
+            return block
+        raw = self._raw_header(block.number)
         if keccak256(raw) != block.hash:
             raise ChainError(
                 f"the header of block {block.number} from {self.name} does not hash to 0x{block.hash.hex()}: it has fields unknown "
                 "here, or is false. Use an endpoint that answers debug_getRawHeader"
             )
-        return block
+        return self._of_raw(block, raw)
+
+    def _of_raw(self, block: Block, raw: bytes) -> Block:
+        """Return a block with what its raw header says, for its JSON may say something else."""
+        try:
+            header = parse(raw)
+        except ProofError as exc:
+            raise ChainError(
+                f"the raw header of block {block.number} from {self.name} is none: {exc}"
+            ) from exc
+        if (header.number, header.parent_hash, header.timestamp) != (
+            *(block.number, block.parent_hash, block.timestamp),
+        ):
+            raise ChainError(f"{self.name} gives two headers of block {block.number}, one raw and one not")
+        said = {
+            "stateRoot": header.state_root,
+            "transactionsRoot": header.transactions_root,
+            "receiptsRoot": header.receipts_root,
+            "logsBloom": header.fields[6],
+        }
+        return replace(block, raw={**block.raw, **{name: to_hex(value) for name, value in said.items()}})
 
     def _raw_header(self, number: int) -> bytes:
         try:

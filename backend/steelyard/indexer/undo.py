@@ -6,7 +6,7 @@ with the size of the index.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from steelyard.domain.hash import keccak256
@@ -87,6 +87,15 @@ def _fold_again(writer: Writer, known: Known, subject: bytes, ids: set[bytes]) -
 def entries_of(reader: Reader, subject: bytes | None = None) -> Iterator[Entry]:
     """Yield the entries of a subject, or all, in the order of the chain."""
     where, params = ("", ()) if subject is None else (" WHERE subject = ?", (subject,))
+    yield from _entries(reader, where, params)
+
+
+def entries_between(reader: Reader, first: int, last: int) -> list[Entry]:
+    """Return the entries in blocks ``first`` to ``last``, both included."""
+    return list(_entries(reader, " WHERE pos >= ? AND pos < ?", (first << SHIFT, last + 1 << SHIFT)))
+
+
+def _entries(reader: Reader, where: str, params: Sequence[object]) -> Iterator[Entry]:
     for row in reader.each(f"SELECT {_COLUMNS} FROM events{where} ORDER BY pos", params):
         pos, time, kind, about, id_, actor, tx, tx_index, data = row
         digest = row_digest((pos, time, kind, about, id_, actor, data))
