@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/build/bin:$(PATH)
 SUITE ?=
 ARGS ?=
 
-.PHONY: help setup setup-demo demo test check format bench fuzz fuzz-http fuzz-parsers mutate audit abi lock brownie kill faults reorgs load clean distclean
+.PHONY: help setup setup-demo demo test check format bench fuzz fuzz-http fuzz-parsers mutate audit abi lock brownie kill faults reorgs load peers clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -76,6 +76,11 @@ fuzz-parsers: ## fuzz every parser by its coverage, in an environment of its own
 
 load: setup ## 32 clients for some minutes: answers, latencies, and the memory of the service
 	@PYTHONPATH=backend:. $(PY) -m tests.faults.load $(ARGS)
+
+peers: ## build boxo, an independent peer of the content store, for the tests; needs Go
+	@if ! command -v go >/dev/null 2>&1; then echo "peers: no Go, so no boxo: the tests with it will be skipped"; \
+	else echo "peers: boxo"; cd tests/peers/boxo && GOTOOLCHAIN=local GOFLAGS="-mod=readonly -buildvcs=false" \
+	go build -trimpath -o ../../../build/bin/boxo . || echo "peers: boxo could not be built: the tests with it will be skipped"; fi
 
 brownie: setup ## run brownie: make brownie ARGS="run deploy"
 	@tools/brownie $(ARGS)

@@ -45,9 +45,9 @@ SUITES = (
     ),
     Suite(
         "e2e",
-        "everything together, and under faults",
+        "everything together, under faults, and beside peers",
         "tests/e2e/**/test_*.py",
-        (PYTHON, "-m", "pytest", "tests/e2e", "tests/faults"),
+        (PYTHON, "-m", "pytest", "tests/e2e", "tests/faults", "tests/peers"),
     ),
     Suite("wheel", "the built package on its own", "tools/wheel.py", (PYTHON, "tools/wheel.py")),
 )

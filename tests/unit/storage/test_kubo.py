@@ -5,9 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import os
-import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +21,7 @@ from steelyard.storage.embedded import EmbeddedStore
 from steelyard.storage.kubo import MAX_ANSWER, KuboStore
 from steelyard.storage.server import StoreServer
 from steelyard.storage.unixfs import CHUNK
+from tests.support.kubo import running
 
 ABC = cid_of(b"abc")
 
@@ -276,39 +274,6 @@ def test_a_block_stored_under_another_name_is_an_error() -> None:
 # -- Kubo itself -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[str]:
-    binary = shutil.which("ipfs")
-    if binary is None:
-        pytest.skip("Kubo itself was not tested: no `ipfs` on PATH")
-    home = tmp_path / "ipfs"
-    environment = os.environ | {"IPFS_PATH": str(home)}
-
-    def run(*arguments: str) -> None:
-        subprocess.run([binary, *arguments], env=environment, check=True, capture_output=True, timeout=60)
-
-    run("init", "--profile=test")
-    run("config", "profile", "apply", "unixfs-v1-2025")
-    run("bootstrap", "rm", "--all")
-    run("config", "--json", "AutoConf.Enabled", "false")
-    run("config", "--json", "Addresses.Swarm", "[]")
-    run("config", "Addresses.API", "/ip4/127.0.0.1/tcp/0")
-    run("config", "Addresses.Gateway", "/ip4/127.0.0.1/tcp/0")
-    process = subprocess.Popen(
-        [binary, "daemon", "--offline"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while not (home / "api").exists():
-            assert process.poll() is None and time.monotonic() < deadline, "Kubo did not start"
-            time.sleep(0.1)
-        _, _, host, _, port = (home / "api").read_text().strip().split("/")[:5]
-        yield f"http://{host}:{port}"
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def test_kubo_itself(daemon: str, vectors: dict[str, str], pattern: Callable[[int], bytes]) -> None:
-    with KuboStore(daemon) as remote:
+def test_kubo_itself(tmp_path: Path, vectors: dict[str, str], pattern: Callable[[int], bytes]) -> None:
+    with running(tmp_path) as node, KuboStore(node.rpc) as remote:
         _exercise(remote, vectors, pattern)
