@@ -19,6 +19,7 @@ from steelyard.domain.events import TOPICS, TYPES
 from steelyard.domain.hash import keccak256
 from steelyard.domain.header import encode_fields
 from steelyard.domain.types import Address, account_word, name_word
+from tests.support.metered import CHANNELS, Metered
 
 CHAIN_ID = 31337
 START = 1
@@ -28,6 +29,7 @@ CONTRACTS = {
     "Assets": Address(b"\x03" * 20),
     "Market": Address(b"\x04" * 20),
     "Directory": Address(b"\x05" * 20),
+    "Channels": Address(CHANNELS),
 }
 EMPTY_DATA = "0x"
 MAX = (1 << 128) - 1
@@ -71,10 +73,12 @@ class World:
     offers: list[dict[str, Any]] = field(default_factory=list)
     sales: dict[bytes, Sale] = field(default_factory=dict)
     requests: dict[bytes, tuple[Sale, Address, bytes, int]] = field(default_factory=dict)
+    metered: list[dict[str, Any]] = field(default_factory=list)
+    channels: list[dict[str, Any]] = field(default_factory=list)
     serial: int = 0
 
 
-class Market:
+class Market(Metered):
     """Makes random events; ``amounts`` are those that prices, fees and bonds are drawn from."""
 
     def __init__(
@@ -116,6 +120,7 @@ class Market:
             choices += [(24, self.progress), (2, self.claim), (4, self.request)]
         if world.requests:
             choices += [(3, self.answer)]
+        choices += self.metered_choices()
         (made,) = rnd.choices([choice for _, choice in choices], weights=[weight for weight, _ in choices])
         found: list[Made] = made(time)
         return found

@@ -16,8 +16,10 @@ from typing import Any
 from steelyard.domain.abi import selector, topic
 from steelyard.errors import InputError, NotFoundError, VerificationError
 
-CONTRACTS = ("Treasury", "FraudChecker", "Assets", "Market", "Directory")
+CONTRACTS = ("Treasury", "FraudChecker", "Assets", "Market", "Channels", "Directory")
 """The contracts of a market, in the order of their deployment."""
+OPTIONAL = frozenset({"Channels"})
+"""Contracts that a market may lack: there is no metered use in one that is older than they are."""
 
 
 @dataclass(frozen=True, kw_only=True)

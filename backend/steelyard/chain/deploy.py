@@ -1,7 +1,7 @@
 """The deployment of a market, as a plan that anything can carry out which can send a transaction.
 
-Order: Treasury, FraudChecker, Assets, Market (which knows the three), Directory (which lists the three with a
-trail). Nobody keeps a privilege but the curator of the directory, who may list further contracts and nothing
+Order: Treasury, FraudChecker, Assets, Market (which knows the three), Channels (which knows treasury and assets), Directory (which
+lists the four with a trail). Nobody keeps a privilege but the curator of the directory, who may list further contracts and nothing
 else; by default there is none.
 """
 
@@ -97,8 +97,10 @@ class Plan:
         if name == "Market":
             checked_amount(self.min_bond)
             arguments = (at["Assets"], at["Treasury"], at["FraudChecker"], self.min_bond)
+        elif name == "Channels":
+            arguments = (at["Assets"], at["Treasury"])
         elif name == "Directory":
-            listed = (at["Treasury"], at["Assets"], at["Market"])
+            listed = tuple(at[name] for name in ("Treasury", "Assets", "Market", "Channels") if name in at)
             # A given curator is it from the start: with a handover in two steps the deployer would stay it
             # until the second.
             arguments = (listed, self.curator or deployer)
@@ -151,6 +153,8 @@ def deploy(
 
 def immutables(deployment: Deployment, name: str) -> dict[str, bytes]:
     """Return the immutables of one contract of a deployment: 32-byte word by name."""
+    if name == "Channels":
+        return {"assets": account_word(deployment.assets), "treasury": account_word(deployment.treasury)}
     if name != "Market":
         return {}
     return {
@@ -167,7 +171,8 @@ def verify(
     """Check that a deployment is what this package would have created, on the state of one block.
 
     1. The code of each contract is the package's, with the immutables filled in.
-    2. The directory lists exactly treasury, assets and market first, with these codes, from its creation on.
+    2. The directory lists exactly treasury, assets and market first, with these codes, from its creation on; and the
+       channels, if there are any, at any place behind them.
     3. The head of the directory's trail, as called and in its storage slot, is the fold of what it logged.
     4. The directory has the given curator, or none, and nobody is about to become it.
 
@@ -184,8 +189,8 @@ def verify(
     height = rpc.get_block(block).number
     views = Views(rpc, deployment, block=height)
     # Check 1
-    for name in CONTRACTS:
-        address = deployment.contracts[name].address
+    for name, item in deployment.contracts.items():
+        address = item.address
         code = rpc.get_code(address, block=height)
         if code != artifact(name).filled(immutables(deployment, name)):
             what = "other code than this package's" if code else "no code"
@@ -193,12 +198,13 @@ def verify(
     # Check 2
     listings = _listings(rpc, deployment, height)
     listed = views.listed()
-    if listed[:3] != deployment.listed or tuple(Address(log.topics[2][12:]) for log in listings) != listed:
+    logged = tuple(Address(log.topics[2][12:]) for log in listings)
+    if listed[:3] != deployment.listed[:3] or not set(deployment.listed) <= set(listed) or logged != listed:
         raise VerificationError(
-            "the directory does not list treasury, assets and market first, or logged another list"
+            "the directory does not list treasury, assets and market first, leaves the channels out, or logged another list"
         )
-    for place, (log, item) in enumerate(zip(listings, listed, strict=True)):
-        code_hash = keccak256(rpc.get_code(item, block=height))
+    for place, (log, member) in enumerate(zip(listings, listed, strict=True)):
+        code_hash = keccak256(rpc.get_code(member, block=height))
         if decode(("uint256", "bytes32"), log.data) != (place, code_hash):
             raise VerificationError(f"entry {place} of the directory was recorded with another place or code")
     # Check 3

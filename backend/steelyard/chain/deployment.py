@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steelyard.chain.artifacts import CONTRACTS
+from steelyard.chain.artifacts import CONTRACTS, OPTIONAL
 from steelyard.chain.hexdata import checksum_address, parse_address, to_hex
 from steelyard.domain.types import Address, checked_amount
 from steelyard.errors import ConfigError, InputError
@@ -41,7 +41,8 @@ class Deployment:
         chain_id: EIP-155 chain id.
         start_block: block of the first of them; nothing of the market is older.
         min_bond: wei, ``IOffers.minBond``.
-        contracts: the contracts by name, see :data:`steelyard.chain.artifacts.CONTRACTS`.
+        contracts: the contracts by name, see :data:`steelyard.chain.artifacts.CONTRACTS`; those of
+            :data:`steelyard.chain.artifacts.OPTIONAL` may be missing.
     """
 
     chain_id: int
@@ -55,12 +56,12 @@ class Deployment:
         Raises:
             InputError: a contract is missing or unknown, or a number is out of range.
         """
-        if set(self.contracts) != set(CONTRACTS):
+        if not set(CONTRACTS) - OPTIONAL <= set(self.contracts) <= set(CONTRACTS):
             raise InputError(f"a deployment has the contracts {', '.join(CONTRACTS)}")
         if self.chain_id < 1 or self.start_block < 0:
             raise InputError("a deployment needs a chain id and a start block")
         checked_amount(self.min_bond)
-        if len({item.address for item in self.contracts.values()}) != len(CONTRACTS):
+        if len({item.address for item in self.contracts.values()}) != len(self.contracts):
             raise InputError("two contracts of a deployment have one address")
 
     @property
@@ -84,14 +85,26 @@ class Deployment:
         return self.contracts["Market"].address
 
     @property
+    def channels(self) -> Address | None:
+        """Metered use; None where a market has none."""
+        found = self.contracts.get("Channels")
+        return None if found is None else found.address
+
+    @property
     def directory(self) -> Address:
         """The list of the contracts."""
         return self.contracts["Directory"].address
 
     @property
-    def listed(self) -> tuple[Address, Address, Address]:
-        """What the directory lists, in its order: treasury, assets, market."""
-        return (self.treasury, self.assets, self.market)
+    def trails(self) -> dict[str, Address]:
+        """The contracts with a trail by name, which the directory lists: Treasury, Assets, Market, and Channels."""
+        names = ("Treasury", "Assets", "Market", "Channels")
+        return {name: self.contracts[name].address for name in names if name in self.contracts}
+
+    @property
+    def listed(self) -> tuple[Address, ...]:
+        """What the directory lists, in its order: treasury, assets, market, and channels where there are any."""
+        return tuple(self.trails.values())
 
     def save(self, path: Path) -> None:
         """Write it as JSON, atomically.
@@ -107,7 +120,9 @@ class Deployment:
             "chainId": self.chain_id,
             "startBlock": self.start_block,
             "minBond": str(self.min_bond),
-            "contracts": {name: _record(self.contracts[name]) for name in CONTRACTS},
+            "contracts": {
+                name: _record(self.contracts[name]) for name in CONTRACTS if name in self.contracts
+            },
         }
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from steelyard.domain.abi import Value, decode, split_types, topic
+from steelyard.domain.metering import METERED_TERMS
 from steelyard.domain.types import POINT, TERMS, VERSION, Address
 from steelyard.errors import TrailError, VerificationError
 
 ASSETS: Final = "Assets"
 MARKET: Final = "Market"
 TREASURY: Final = "Treasury"
+CHANNELS: Final = "Channels"
+USE: Final = "(bytes32,uint128,uint128,uint64,bytes32)"
+"""What a claim paid for in one channel: ``IChannels.Use``."""
 
 # (contract, name, type of the three indexed fields, types and names of the others)
 _EVENTS: Final = (
@@ -49,6 +53,19 @@ _EVENTS: Final = (
     (TREASURY, "Received", "bytes32,bytes32,address", "address currency,uint256 amount"),
     (TREASURY, "Claimed", "bytes32,bytes32,address", "uint256 index,address currency,uint256 amount"),
     (TREASURY, "PositionMoved", "bytes32,bytes32,address", "uint256 index"),
+    # What comes later stands behind: the index stores places in this list.
+    (CHANNELS, "MeteredOffered", "bytes32,bytes32,address", f"{METERED_TERMS} terms"),
+    (CHANNELS, "MeteredOfferClosed", "bytes32,bytes32,address", ""),
+    (
+        CHANNELS,
+        "ChannelOpened",
+        "bytes32,bytes32,address",
+        "bytes32 offer,address signer,uint64 nonce,uint128 deposit",
+    ),
+    (CHANNELS, "ChannelToppedUp", "bytes32,bytes32,address", "uint128 amount,uint128 deposit"),
+    (CHANNELS, "UsageClaimed", "bytes32,bytes32,address", f"{USE}[] uses"),
+    (CHANNELS, "ChannelClosing", "bytes32,bytes32,address", "uint40 closesAt"),
+    (CHANNELS, "ChannelClosed", "bytes32,bytes32,address", "address payer,uint128 refunded"),
 )
 
 

@@ -6,6 +6,7 @@ Ids and digests are 32 bytes, amounts smallest units of a currency, times Unix s
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from typing import Final, NewType
 
@@ -38,6 +39,15 @@ _VOUCHER_TYPE: Final = keccak256(
 )
 _NAME_HASH: Final = keccak256(NAME.encode())
 _VERSION_HASH: Final = keccak256(VERSION.encode())
+
+
+class ChannelState(enum.IntEnum):
+    """Where a channel stands: ``IChannels.State``."""
+
+    NONE = 0
+    OPEN = 1
+    CLOSING = 2
+    CLOSED = 3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from steelyard.domain.metering import ChannelId, ChannelState, MeteredTerms
 from steelyard.domain.point import Point
 from steelyard.domain.types import (
     Address,
@@ -146,6 +147,55 @@ class NodeState:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeteredOfferState:
+    """A metered offer. ``made_at`` in Unix seconds, ``epoch`` is the asset's then, ``maker`` who made it."""
+
+    id: OfferId
+    terms: MeteredTerms
+    maker: Address
+    made_at: int
+    epoch: int
+    closed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelRecord:
+    """A channel; amounts in smallest units of the offer's currency, times in Unix seconds.
+
+    Attributes:
+        id: the channel.
+        offer: opened under.
+        payer: who opened it.
+        signer: whose vouchers count.
+        nonce: in the id.
+        opened_at: when.
+        deposit: all that was paid in.
+        claimed: what of it went to the node.
+        units: co-signed by the last claim, in all.
+        sequence: receipts co-signed by the last claim, in all.
+        receipts_root: root of their tree.
+        state: where it stands.
+        closes_at: end of the window, 0 before the payer began to close.
+        refunded: what went back to the payer.
+    """
+
+    id: ChannelId
+    offer: OfferId
+    payer: Address
+    signer: Address
+    nonce: int
+    opened_at: int
+    deposit: int
+    claimed: int = 0
+    units: int = 0
+    sequence: int = 0
+    receipts_root: bytes = bytes(32)
+    state: ChannelState = ChannelState.OPEN
+    closes_at: int = 0
+    refunded: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class AssetState:
     """An asset and everything that hangs on it.
 
@@ -163,6 +213,8 @@ class AssetState:
         offers: by id, oldest first.
         purchases: by id, oldest first.
         requests: by id, oldest first.
+        metered: metered offers by id, oldest first.
+        channels: by id, oldest first.
     """
 
     id: AssetId
@@ -178,6 +230,8 @@ class AssetState:
     offers: Mapping[OfferId, OfferState] = field(default_factory=dict)
     purchases: Mapping[PurchaseId, PurchaseState] = field(default_factory=dict)
     requests: Mapping[RequestId, RequestRecord] = field(default_factory=dict)
+    metered: Mapping[OfferId, MeteredOfferState] = field(default_factory=dict)
+    channels: Mapping[ChannelId, ChannelRecord] = field(default_factory=dict)
 
     @property
     def label(self) -> str:

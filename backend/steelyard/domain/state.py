@@ -12,6 +12,8 @@ from typing import Final
 
 from steelyard.domain.abi import Value
 from steelyard.domain.events import TrailEvent
+from steelyard.domain.metered import EVENTS as METERED_EVENTS
+from steelyard.domain.metered import Meter
 from steelyard.domain.point import Point
 from steelyard.domain.records import (
     AssetState,
@@ -76,11 +78,12 @@ class _Draft:
     offers: dict[OfferId, OfferState]
     purchases: dict[PurchaseId, PurchaseState]
     requests: dict[RequestId, RequestRecord]
+    meter: Meter
 
     @classmethod
     def of(cls, asset: AssetState) -> _Draft:
         tables = (dict(asset.versions), dict(asset.offers), dict(asset.purchases), dict(asset.requests))
-        return cls(asset, *tables)
+        return cls(asset, *tables, Meter(dict(asset.metered), dict(asset.channels)))
 
     def finish(self) -> AssetState:
         return replace(
@@ -89,6 +92,8 @@ class _Draft:
             offers=self.offers,
             purchases=self.purchases,
             requests=self.requests,
+            metered=self.meter.offers,
+            channels=self.meter.channels,
         )
 
 
@@ -291,6 +296,12 @@ class _Folding:
     def key_returned(self, event: TrailEvent) -> None:
         self._put_request(replace(self._request(event), state=RequestState.RETURNED))
 
+    # -- metered use -----------------------------------------------------------------------------------------
+
+    def metered(self, event: TrailEvent) -> None:
+        draft = self._draft(event)
+        draft.meter.take(event, draft.asset, draft.versions)
+
     # -- nodes -----------------------------------------------------------------------------------------------
 
     def received(self, event: TrailEvent) -> None:
@@ -345,6 +356,7 @@ class _Folding:
 
 
 _HANDLERS: Final[Mapping[str, Callable[[_Folding, TrailEvent], None]]] = {
+    **dict.fromkeys(METERED_EVENTS, _Folding.metered),
     "AssetRegistered": _Folding.registered,
     "VersionPublished": _Folding.published,
     "AssetTransferred": _Folding.transferred,

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from steelyard.domain.events import ASSETS, MARKET, TREASURY, TYPES
+from steelyard.domain.events import ASSETS, CHANNELS, MARKET, TREASURY, TYPES
 from steelyard.domain.hash import keccak256
 from steelyard.errors import ChainError
 from steelyard.indexer.schema import place
@@ -65,8 +65,8 @@ KIND_OF: Final[Mapping[str, int]] = {kind.name: index for index, kind in enumera
 """``events.kind`` by name."""
 CONTRACT_OF: Final = tuple(kind.contract for kind in KINDS)
 """Name of the contract that records each kind."""
-CONTRACTS: Final = (ASSETS, MARKET, TREASURY)
-"""Contracts with a trail."""
+CONTRACTS: Final = (ASSETS, MARKET, TREASURY, CHANNELS)
+"""Contracts with a trail; a market may have no Channels."""
 
 _NOBODY: Final = bytes(12)
 _BY_TOPIC: Final = {kind.topic: index for index, kind in enumerate(KINDS)}

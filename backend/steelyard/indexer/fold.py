@@ -10,31 +10,47 @@ from typing import Final
 
 from steelyard.domain.hash import keccak256
 from steelyard.domain.types import RequestState, State, name_of
-from steelyard.errors import TrailError
 from steelyard.indexer import columns as at
 from steelyard.indexer.batch import Batch
 from steelyard.indexer.entries import KINDS, Entry
 from steelyard.indexer.fields import account_in, account_of, amount_in, number, wide_amount_in
+from steelyard.indexer.folding import (
+    ACTOR,
+    ANSWER,
+    BOND,
+    BUYER,
+    CLAIM,
+    DIRECT,
+    ESCROW,
+    FEE,
+    GRANTEE,
+    HOLDER,
+    INCOME,
+    LEFT,
+    NATIVE,
+    NONE,
+    NOTHING,
+    OWNER,
+    PAYEE,
+    PAYER,
+    PUBLISHER,
+    REFUND,
+    RETURNED,
+    SELLER,
+    ZERO,
+    About,
+    wrong,
+)
 from steelyard.indexer.known import Known, Row
-from steelyard.indexer.schema import PAYMENTS, ROLES
+from steelyard.indexer.metered import Metered
 
-_ACTOR, _OWNER, _SELLER, _BUYER, _HOLDER, _PAYEE, _PAYER, _GRANTEE, _PUBLISHER = range(len(ROLES))
-_ESCROW, _INCOME, _REFUND, _BOND, _FEE, _ANSWER, _RETURNED, _DIRECT, _CLAIM = range(len(PAYMENTS))
 _PAID, _DELIVERED, _SETTLED = int(State.PAID), int(State.DELIVERED), int(State.SETTLED)
 _REFUNDED, _REVOKED = int(State.REFUNDED), int(State.REVOKED)
 _OPEN, _ANSWERED, _GIVEN_BACK = (
     int(state) for state in (RequestState.OPEN, RequestState.ANSWERED, RequestState.RETURNED)
 )
 
-_NATIVE: Final = bytes(20)
-_NONE: Final = bytes(32)
-_LEFT: Final = bytes(12)
-_ZERO: Final = bytes(16)
 _MOST_POSITIONS: Final = 32
-
-_About = tuple[bytes | None, bytes | None, bytes | None]
-# Version that an entry is about, and the first money that it moved: amount and currency.
-_NOTHING: Final[_About] = (None, None, None)
 
 
 def fold(
@@ -57,14 +73,8 @@ def fold(
     return made
 
 
-class _Folding:
+class _Folding(Metered):
     """A fold under way."""
-
-    def __init__(self, known: Known, batch: Batch) -> None:
-        self._known = known
-        self._batch = batch
-        self._market = known.addresses[_KIND["Purchased"]]
-        self._market_word = _LEFT + self._market
 
     def take(self, entries: Iterable[Entry], only_entities: bool) -> None:
         batch, addresses, heads = self._batch, self._known.addresses, self._known.heads
@@ -72,16 +82,16 @@ class _Folding:
         for entry in entries:
             pos, time, kind, subject, id_, actor, tx, tx_index, data, digest = entry
             handler, size = _HANDLERS[kind]
-            if len(data) != size:
-                raise _wrong(entry, f"it has {len(data)} bytes of data, not {size}")
+            if len(data) != size != _ANY:
+                raise wrong(entry, f"it has {len(data)} bytes of data, not {size}")
             try:
                 version, amount, currency = handler(self, entry)
             except (OverflowError, ValueError) as exc:  # a number that is out of the range of its type
-                raise _wrong(entry, str(exc)) from exc
+                raise wrong(entry, str(exc)) from exc
             if only_entities:
                 continue
-            if actor != self._market:
-                party((pos, _ACTOR, actor))
+            if actor not in self._nobody:
+                party((pos, ACTOR, actor))
             contract = addresses[kind]
             asset = None if subject[0] & 0x80 else subject
             add_event(
@@ -103,24 +113,24 @@ class _Folding:
                 )
             )
             key = (contract, subject)
-            head = keccak256(heads.get(key, _NONE) + digest)
+            head = keccak256(heads.get(key, NONE) + digest)
             heads[key] = head
             new_heads[key] = (head, pos)
 
     # -- assets ------------------------------------------------------------------------------------------------
 
-    def registered(self, entry: Entry) -> _About:
+    def registered(self, entry: Entry) -> About:
         pos, time, _, subject, id_, actor, _, _, data, _ = entry
         if subject in self._known.assets.rows:
-            raise _wrong(entry, "the asset exists already")
+            raise wrong(entry, "the asset exists already")
         kind, royalty = number(data, 0, 8), number(data, 1, 16)
         if kind > 1 or subject[0] & 0x80:
-            raise _wrong(entry, "there is no such kind of asset")
+            raise wrong(entry, "there is no such kind of asset")
         self._known.assets.add([subject, name_of(id_), id_, kind, actor, actor, royalty, 0, time, pos])
-        self._batch.parties.append((pos, _OWNER, actor))
-        return _NOTHING
+        self._batch.parties.append((pos, OWNER, actor))
+        return NOTHING
 
-    def published(self, entry: Entry) -> _About:
+    def published(self, entry: Entry) -> About:
         pos, time, _, subject, id_, actor, _, _, data, _ = entry
         self._asset(entry)
         known = self._known
@@ -131,7 +141,7 @@ class _Folding:
             or number(data, 0, 32) != count
             or id_ in known.versions.rows
         ):
-            raise _wrong(entry, "the version is not what its id says, or not the next one")
+            raise wrong(entry, "the version is not what its id says, or not the next one")
         size, scheme, node = number(data, 4, 63), number(data, 5, 16), data[256:288]
         known.count[subject] = count
         known.versions.add(
@@ -140,58 +150,58 @@ class _Folding:
         )
         if node in known.node_assets:
             known.node_assets[node].add(subject)
-        self._batch.parties.append((pos, _PUBLISHER, actor))
+        self._batch.parties.append((pos, PUBLISHER, actor))
         return id_, None, None
 
-    def transferred(self, entry: Entry) -> _About:
+    def transferred(self, entry: Entry) -> About:
         asset = self._asset(entry)
         before, after, epoch = account_in(entry.data, 0), account_of(entry.id), number(entry.data, 1, 32)
         if before != asset[at.ASSET_OWNER] or epoch != asset[at.ASSET_EPOCH] + 1:
-            raise _wrong(entry, "not from the owner, or not the next transfer")
+            raise wrong(entry, "not from the owner, or not the next transfer")
         asset[at.ASSET_OWNER], asset[at.ASSET_EPOCH] = after, epoch
         self._known.assets.touch(asset)
         batch = self._batch
         batch.cleared.add(entry.subject)
         batch.granted = {key: granted for key, granted in batch.granted.items() if key[0] != entry.subject}
-        self._parties(entry, _OWNER, before, after)
-        return _NOTHING
+        self._parties(entry, OWNER, before, after)
+        return NOTHING
 
-    def role_set(self, entry: Entry) -> _About:
+    def role_set(self, entry: Entry) -> About:
         asset = self._asset(entry)
         account, role, granted = account_of(entry.id), number(entry.data, 0, 8), number(entry.data, 1, 1)
         if role > 1:
-            raise _wrong(entry, "there is no such role")
+            raise wrong(entry, "there is no such role")
         self._batch.granted[entry.subject, asset[at.ASSET_EPOCH], account, role] = bool(granted)
-        self._batch.parties.append((entry.pos, _GRANTEE, account))
-        return _NOTHING
+        self._batch.parties.append((entry.pos, GRANTEE, account))
+        return NOTHING
 
-    def flagged(self, entry: Entry) -> _About:
+    def flagged(self, entry: Entry) -> About:
         self._asset(entry)
         version = self._known.versions.rows.get(entry.id)
         purchase = self._known.purchases.rows.get(entry.data[:32])
         if version is None or version[at.VERSION_ASSET] != entry.subject:
-            raise _wrong(entry, "there is no such version")
+            raise wrong(entry, "there is no such version")
         if purchase is None or purchase[at.P_VERSION] != entry.id:
-            raise _wrong(entry, "there is no such purchase of this version")
+            raise wrong(entry, "there is no such purchase of this version")
         if version[at.VERSION_FLAGGED_AT] is None:
             version[at.VERSION_FLAGGED_AT], version[at.VERSION_FLAGGED_BY] = entry.time, entry.data[:32]
             self._known.versions.touch(version)
         publisher, buyer = version[at.VERSION_PUBLISHER], purchase[at.P_BUYER]
-        self._batch.parties += ((entry.pos, _PUBLISHER, publisher), (entry.pos, _BUYER, buyer))
+        self._batch.parties += ((entry.pos, PUBLISHER, publisher), (entry.pos, BUYER, buyer))
         return entry.id, None, None
 
     # -- offers ------------------------------------------------------------------------------------------------
 
-    def offered(self, entry: Entry) -> _About:
+    def offered(self, entry: Entry) -> About:
         pos, time, _, subject, id_, _, _, _, data, _ = entry
         asset = self._asset(entry)
         if keccak256(subject + data) != id_ or id_ in self._known.offers.rows:
-            raise _wrong(entry, "the offer is not what its id says, or exists already")
+            raise wrong(entry, "the offer is not what its id says, or exists already")
         seller, currency = account_in(data, 0), account_in(data, 1)
         kind, scope = number(data, 4, 8), number(data, 5, 8)
         if kind > 1 or scope > 2:
-            raise _wrong(entry, "there is no such kind or scope")
-        version = None if data[512:544] == _NONE else data[512:544]
+            raise wrong(entry, "there is no such kind or scope")
+        version = None if data[512:544] == NONE else data[512:544]
         row: Row = [id_, subject, seller, currency, amount_in(data, 2), amount_in(data, 3), kind, scope]
         row += [number(data, 6, 1), number(data, 7, 1), number(data, 8, 32), number(data, 9, 40)]
         row += [
@@ -203,21 +213,21 @@ class _Folding:
         ]
         row += [number(data, 15, 64).to_bytes(8, "big"), version, asset[at.ASSET_EPOCH], time, None, pos]
         self._known.offers.add(row)
-        self._batch.parties.append((pos, _SELLER, seller))
+        self._batch.parties.append((pos, SELLER, seller))
         return version, None, None
 
-    def closed(self, entry: Entry) -> _About:
+    def closed(self, entry: Entry) -> About:
         offer = self._known.offers.rows.get(entry.id)
         if offer is None or offer[at.OFFER_ASSET] != entry.subject or offer[at.OFFER_CLOSED_AT] is not None:
-            raise _wrong(entry, "there is no such open offer")
+            raise wrong(entry, "there is no such open offer")
         offer[at.OFFER_CLOSED_AT] = entry.time
         self._known.offers.touch(offer)
-        self._batch.parties.append((entry.pos, _SELLER, offer[at.OFFER_SELLER]))
+        self._batch.parties.append((entry.pos, SELLER, offer[at.OFFER_SELLER]))
         return offer[at.OFFER_VERSION], None, None
 
     # -- purchases ---------------------------------------------------------------------------------------------
 
-    def purchased(self, entry: Entry) -> _About:
+    def purchased(self, entry: Entry) -> About:
         pos, time, _, subject, id_, actor, _, _, data, _ = entry
         known, version, offer_id = self._known, data[:32], data[32:64]
         offer, release = known.offers.rows.get(offer_id), known.versions.rows.get(version)
@@ -228,23 +238,23 @@ class _Folding:
             or release[at.VERSION_ASSET] != subject
             or id_ in known.purchases.rows
         ):
-            raise _wrong(entry, "no such offer or version, or the purchase exists already")
+            raise wrong(entry, "no such offer or version, or the purchase exists already")
         price, due, currency = amount_in(data, 5), number(data, 6, 40), offer[at.OFFER_CURRENCY]
         known.purchases.add(
             [id_, subject, version, offer_id, actor, actor, data[64:96], data[96:160], price, currency, _PAID]
             + [time, due, 0, None, None, None, None, None, pos]
         )
         parties = self._batch.parties
-        parties += ((pos, _SELLER, offer[at.OFFER_SELLER]), (pos, _BUYER, actor))
-        if price == _ZERO:
+        parties += ((pos, SELLER, offer[at.OFFER_SELLER]), (pos, BUYER, actor))
+        if price == ZERO:
             return version, None, None
-        parties.append((pos, _PAYER, actor))
+        parties.append((pos, PAYER, actor))
         self._batch.payments.append(
-            (pos, 0, _ESCROW, subject, version, id_, _LEFT + actor, self._market_word, currency, price, time)
+            (pos, 0, ESCROW, subject, version, id_, LEFT + actor, self._market_word, currency, price, time)
         )
         return version, price, currency
 
-    def delivered(self, entry: Entry) -> _About:
+    def delivered(self, entry: Entry) -> About:
         pos, time, _, _, id_, _, tx, _, data, _ = entry
         purchase = self._purchase(entry, _PAID)
         until, settles_at = number(data, 2, 40), number(data, 3, 40)
@@ -263,13 +273,13 @@ class _Folding:
         self._sides(purchase, pos, buyer)
         return self._earned(entry, purchase) if settled else (purchase[at.P_VERSION], None, None)
 
-    def settled(self, entry: Entry) -> _About:
+    def settled(self, entry: Entry) -> About:
         purchase = self._purchase(entry, _DELIVERED)
         purchase[at.P_STATE], purchase[at.P_SETTLED_AT] = _SETTLED, entry.time
         self._sides(purchase, entry.pos, purchase[at.P_HOLDER])
         return self._earned(entry, purchase)
 
-    def refunded(self, entry: Entry) -> _About:
+    def refunded(self, entry: Entry) -> About:
         purchase = self._purchase(entry, _PAID, _DELIVERED)
         pos, data = entry.pos, entry.data
         payer, price, bond = account_in(data, 0), amount_in(data, 1), amount_in(data, 2)
@@ -279,48 +289,46 @@ class _Folding:
         version, parties = purchase[at.P_VERSION], self._batch.parties
         self._sides(purchase, pos)
         money: list[tuple[int, bytes, bytes]] = []
-        if price != _ZERO:
-            money.append((_REFUND, purchase[at.P_CURRENCY], price))
-        if bond != _ZERO:
-            money.append((_BOND, _NATIVE, bond))
+        if price != ZERO:
+            money.append((REFUND, purchase[at.P_CURRENCY], price))
+        if bond != ZERO:
+            money.append((BOND, NATIVE, bond))
         if not money:
             return version, None, None
-        parties.append((pos, _PAYEE, payer))
+        parties.append((pos, PAYEE, payer))
         for part, (kind, currency, amount) in enumerate(money):
-            self._pay(
-                entry, part, kind, version, entry.id, self._market_word, _LEFT + payer, currency, amount
-            )
+            self._pay(entry, part, kind, version, entry.id, self._market_word, LEFT + payer, currency, amount)
         return version, money[0][2], money[0][1]
 
-    def renewed(self, entry: Entry) -> _About:
+    def renewed(self, entry: Entry) -> About:
         purchase = self._purchase(entry, _SETTLED)
         price, until = amount_in(entry.data, 0), number(entry.data, 1, 40)
         if until <= purchase[at.P_UNTIL]:
-            raise _wrong(entry, "a renewal cannot shorten")
+            raise wrong(entry, "a renewal cannot shorten")
         purchase[at.P_UNTIL] = until
         self._sides(purchase, entry.pos, purchase[at.P_HOLDER])
         parties, version = self._batch.parties, purchase[at.P_VERSION]
-        if price == _ZERO:
+        if price == ZERO:
             return version, None, None
-        parties.append((entry.pos, _PAYER, entry.actor))
+        parties.append((entry.pos, PAYER, entry.actor))
         node, currency = self._known.versions.rows[version][at.VERSION_NODE], purchase[at.P_CURRENCY]
-        self._pay(entry, 0, _INCOME, version, entry.id, _LEFT + entry.actor, node, currency, price)
+        self._pay(entry, 0, INCOME, version, entry.id, LEFT + entry.actor, node, currency, price)
         return version, price, currency
 
-    def licence_transferred(self, entry: Entry) -> _About:
+    def licence_transferred(self, entry: Entry) -> About:
         purchase = self._purchase(entry, _SETTLED)
         before, after = account_in(entry.data, 0), account_in(entry.data, 1)
         if before != purchase[at.P_HOLDER]:
-            raise _wrong(entry, "not from its holder")
+            raise wrong(entry, "not from its holder")
         self._end_holding(entry)
         purchase[at.P_HOLDER] = after
         self._batch.holdings.setdefault(entry.id, []).append([entry.id, entry.pos, after, entry.time, None])
         self._sides(purchase, entry.pos, before)
         if after != before:
-            self._batch.parties.append((entry.pos, _HOLDER, after))
+            self._batch.parties.append((entry.pos, HOLDER, after))
         return purchase[at.P_VERSION], None, None
 
-    def licence_revoked(self, entry: Entry) -> _About:
+    def licence_revoked(self, entry: Entry) -> About:
         purchase = self._purchase(entry, _SETTLED)
         self._end_holding(entry)
         purchase[at.P_STATE], purchase[at.P_ENDED_AT] = _REVOKED, entry.time
@@ -329,91 +337,85 @@ class _Folding:
 
     # -- key requests ------------------------------------------------------------------------------------------
 
-    def key_requested(self, entry: Entry) -> _About:
+    def key_requested(self, entry: Entry) -> About:
         pos, time, _, subject, id_, actor, _, _, data, _ = entry
         known, licence, version = self._known, data[:32], data[32:64]
         purchase = known.purchases.rows.get(licence)
         if purchase is None or purchase[at.P_ASSET] != subject or id_ in known.requests.rows:
-            raise _wrong(entry, "the request exists already, or its licence does not")
+            raise wrong(entry, "the request exists already, or its licence does not")
         fee, due = amount_in(data, 4), number(data, 5, 40)
         known.requests.add(
             [id_, subject, licence, version, actor, data[64:128], fee, _OPEN, time, due, None, pos]
         )
-        self._batch.parties.append((pos, _HOLDER, actor))
-        if fee == _ZERO:
+        self._batch.parties.append((pos, HOLDER, actor))
+        if fee == ZERO:
             return version, None, None
-        self._batch.parties.append((pos, _PAYER, actor))
-        self._pay(entry, 0, _FEE, version, licence, _LEFT + actor, self._market_word, _NATIVE, fee)
-        return version, fee, _NATIVE
+        self._batch.parties.append((pos, PAYER, actor))
+        self._pay(entry, 0, FEE, version, licence, LEFT + actor, self._market_word, NATIVE, fee)
+        return version, fee, NATIVE
 
-    def key_delivered(self, entry: Entry) -> _About:
-        return self._answered(entry, _ANSWERED, _ANSWER, entry.actor)
+    def key_delivered(self, entry: Entry) -> About:
+        return self._answered(entry, _ANSWERED, ANSWER, entry.actor)
 
-    def key_returned(self, entry: Entry) -> _About:
-        return self._answered(entry, _GIVEN_BACK, _RETURNED, None)
+    def key_returned(self, entry: Entry) -> About:
+        return self._answered(entry, _GIVEN_BACK, RETURNED, None)
 
-    def _answered(self, entry: Entry, state: int, kind: int, payee: bytes | None) -> _About:
+    def _answered(self, entry: Entry, state: int, kind: int, payee: bytes | None) -> About:
         request = self._known.requests.rows.get(entry.id)
         if request is None or request[at.R_ASSET] != entry.subject or request[at.R_STATE] != _OPEN:
-            raise _wrong(entry, "there is no such open request")
+            raise wrong(entry, "there is no such open request")
         request[at.R_STATE] = state
         if state == _ANSWERED:
             request[at.R_ANSWERED_AT] = entry.time
         self._known.requests.touch(request)
         holder, version, fee = request[at.R_HOLDER], request[at.R_VERSION], request[at.R_FEE]
         to, parties = payee or holder, self._batch.parties
-        parties.append((entry.pos, _HOLDER, holder))
-        if fee == _ZERO:
+        parties.append((entry.pos, HOLDER, holder))
+        if fee == ZERO:
             return version, None, None
-        parties.append((entry.pos, _PAYEE, to))
-        self._pay(entry, 0, kind, version, request[at.R_LICENCE], self._market_word, _LEFT + to, _NATIVE, fee)
-        return version, fee, _NATIVE
+        parties.append((entry.pos, PAYEE, to))
+        self._pay(entry, 0, kind, version, request[at.R_LICENCE], self._market_word, LEFT + to, NATIVE, fee)
+        return version, fee, NATIVE
 
     # -- nodes -------------------------------------------------------------------------------------------------
 
-    def received(self, entry: Entry) -> _About:
+    def received(self, entry: Entry) -> About:
         source, currency, amount = entry.id, account_in(entry.data, 0), wide_amount_in(entry.data, 1)
-        if amount == _ZERO:
-            return _NOTHING
-        # What the market pays in is the same money as an income, and what a node pays as a claim.
-        if (source == _NONE and entry.actor == self._market) or source[0] & 0x80:
+        if amount == ZERO:
+            return NOTHING
+        # What market and channels pay in is the same money as an income, and what a node pays as a claim.
+        if (source == NONE and entry.actor in self._nobody) or source[0] & 0x80:
             return None, amount, currency
-        payer = _LEFT + entry.actor if source == _NONE else source
-        self._batch.parties.append((entry.pos, _PAYER, payer[12:]))
-        self._pay(entry, 0, _DIRECT, None, None, payer, entry.subject, currency, amount)
+        payer = LEFT + entry.actor if source == NONE else source
+        self._batch.parties.append((entry.pos, PAYER, payer[12:]))
+        self._pay(entry, 0, DIRECT, None, None, payer, entry.subject, currency, amount)
         return None, amount, currency
 
-    def claimed(self, entry: Entry) -> _About:
+    def claimed(self, entry: Entry) -> About:
         index, currency, amount = (
             number(entry.data, 0, 256),
             account_in(entry.data, 1),
             wide_amount_in(entry.data, 2),
         )
         if index >= _MOST_POSITIONS:
-            raise _wrong(entry, "no node has so many positions")
+            raise wrong(entry, "no node has so many positions")
         if not entry.id[0] & 0x80:
-            self._batch.parties.append((entry.pos, _PAYEE, account_of(entry.id)))
-        self._pay(entry, 0, _CLAIM, None, None, entry.subject, entry.id, currency, amount)
+            self._batch.parties.append((entry.pos, PAYEE, account_of(entry.id)))
+        self._pay(entry, 0, CLAIM, None, None, entry.subject, entry.id, currency, amount)
         return None, amount, currency
 
-    def position_moved(self, entry: Entry) -> _About:
+    def position_moved(self, entry: Entry) -> About:
         index, holder = number(entry.data, 0, 256), account_of(entry.id)
         if index >= _MOST_POSITIONS:
-            raise _wrong(entry, "no node has so many positions")
+            raise wrong(entry, "no node has so many positions")
         self._batch.moves.append((entry.subject, index, entry.pos, holder))
-        self._batch.parties.append((entry.pos, _PAYEE, holder))
-        return _NOTHING
-
-    def _asset(self, entry: Entry) -> Row:
-        asset = self._known.assets.rows.get(entry.subject)
-        if asset is None:
-            raise _wrong(entry, "the asset was never registered")
-        return asset
+        self._batch.parties.append((entry.pos, PAYEE, holder))
+        return NOTHING
 
     def _purchase(self, entry: Entry, *allowed: int) -> Row:
         purchase = self._known.purchases.rows.get(entry.id)
         if purchase is None or purchase[at.P_ASSET] != entry.subject or purchase[at.P_STATE] not in allowed:
-            raise _wrong(entry, "there is no such purchase, or it is in another state")
+            raise wrong(entry, "there is no such purchase, or it is in another state")
         self._known.purchases.touch(purchase)
         return purchase
 
@@ -421,41 +423,17 @@ class _Folding:
         seller = self._known.offers.rows[purchase[at.P_OFFER]][at.OFFER_SELLER]
         parties = self._batch.parties
         if holder is None:
-            parties += ((pos, _SELLER, seller), (pos, _BUYER, purchase[at.P_BUYER]))
+            parties += ((pos, SELLER, seller), (pos, BUYER, purchase[at.P_BUYER]))
         else:
-            parties += ((pos, _SELLER, seller), (pos, _BUYER, purchase[at.P_BUYER]), (pos, _HOLDER, holder))
+            parties += ((pos, SELLER, seller), (pos, BUYER, purchase[at.P_BUYER]), (pos, HOLDER, holder))
 
-    def _parties(self, entry: Entry, role: int, *accounts: bytes) -> None:
-        # One account can be both sides.
-        self._batch.parties.extend((entry.pos, role, account) for account in dict.fromkeys(accounts))
-
-    def _earned(self, entry: Entry, purchase: Row) -> _About:
+    def _earned(self, entry: Entry, purchase: Row) -> About:
         version, price, currency = purchase[at.P_VERSION], purchase[at.P_PRICE], purchase[at.P_CURRENCY]
-        if price == _ZERO:
+        if price == ZERO:
             return version, None, None
         node = self._known.versions.rows[version][at.VERSION_NODE]
-        self._pay(entry, 0, _INCOME, version, entry.id, self._market_word, node, currency, price)
+        self._pay(entry, 0, INCOME, version, entry.id, self._market_word, node, currency, price)
         return version, price, currency
-
-    def _pay(
-        self,
-        entry: Entry,
-        part: int,
-        kind: int,
-        version: bytes | None,
-        licence: bytes | None,
-        payer: bytes,
-        payee: bytes,
-        currency: bytes,
-        amount: bytes,
-    ) -> None:
-        asset: bytes | None = entry.subject
-        if entry.subject[0] & 0x80:
-            named = self._known.node_assets.get(entry.subject, ())
-            asset = next(iter(named)) if len(named) == 1 else None
-        self._batch.payments.append(
-            (entry.pos, part, kind, asset, version, licence, payer, payee, currency, amount, entry.time)
-        )
 
     def _end_holding(self, entry: Entry) -> None:
         present = self._batch.holdings.get(entry.id)
@@ -465,9 +443,10 @@ class _Folding:
             self._batch.ended[entry.id] = entry.time
 
 
-_KIND: Final = {kind.name: index for index, kind in enumerate(KINDS)}
+_ANY: Final = -32
+"""Length of data that its handler looks at itself."""
 
-_BY_NAME: Final[dict[str, tuple[Callable[[_Folding, Entry], _About], int]]] = {
+_BY_NAME: Final[dict[str, tuple[Callable[[_Folding, Entry], About], int]]] = {
     "AssetRegistered": (_Folding.registered, 2),
     "VersionPublished": (_Folding.published, 9),
     "AssetTransferred": (_Folding.transferred, 2),
@@ -488,13 +467,13 @@ _BY_NAME: Final[dict[str, tuple[Callable[[_Folding, Entry], _About], int]]] = {
     "Received": (_Folding.received, 2),
     "Claimed": (_Folding.claimed, 3),
     "PositionMoved": (_Folding.position_moved, 1),
+    "MeteredOffered": (_Folding.metered_offered, 11),
+    "MeteredOfferClosed": (_Folding.metered_offer_closed, 0),
+    "ChannelOpened": (_Folding.channel_opened, 4),
+    "ChannelToppedUp": (_Folding.channel_topped_up, 2),
+    "UsageClaimed": (_Folding.usage_claimed, -1),
+    "ChannelClosing": (_Folding.channel_closing, 1),
+    "ChannelClosed": (_Folding.channel_closed, 2),
 }
-"""Who takes an event, and how many words its data has."""
+"""Who takes an event, and how many words its data has; -1 for any number."""
 _HANDLERS: Final = tuple((_BY_NAME[kind.name][0], 32 * _BY_NAME[kind.name][1]) for kind in KINDS)
-
-
-def _wrong(entry: Entry, why: str) -> TrailError:
-    return TrailError(
-        f"{KINDS[entry.kind].name} of 0x{entry.id.hex()} in block {entry.pos >> 20} cannot have happened: {why}; the history is "
-        "incomplete"
-    )

@@ -29,8 +29,19 @@ OF_PURCHASE: Final = frozenset(
 )
 OF_REQUEST: Final = frozenset(KIND_OF[name] for name in ("KeyRequested", "KeyDelivered", "KeyReturned"))
 OF_NODE: Final = frozenset(KIND_OF[name] for name in ("Received", "Claimed", "PositionMoved"))
+OF_METERED: Final = frozenset(
+    KIND_OF[name] for name in ("MeteredOffered", "MeteredOfferClosed", "UsageClaimed")
+)
+OF_CHANNEL: Final = frozenset(
+    KIND_OF[name] for name in ("ChannelOpened", "ChannelToppedUp", "ChannelClosing", "ChannelClosed")
+)
+_METERED, _USED, _OPENED = KIND_OF["MeteredOffered"], KIND_OF["UsageClaimed"], KIND_OF["ChannelOpened"]
 _PURCHASED, _FLAGGED, _REQUESTED = KIND_OF["Purchased"], KIND_OF["VersionFlagged"], KIND_OF["KeyRequested"]
 _PUBLISHED = KIND_OF["VersionPublished"]
+_WANTED: Final = ("version", "offer", "purchase", "request", "metered", "channel")
+
+USE_SIZE: Final = 5 * 32
+"""Bytes of one channel in the data of ``UsageClaimed``, behind two words."""
 
 
 class Table:
@@ -102,6 +113,21 @@ def _select(select: str, size: int) -> str:
     return f"{select} ({', '.join('?' * size)})"
 
 
+def _want_metered(entry: Entry, wanted: Mapping[str, set[bytes]]) -> None:
+    kind, id_, data = entry.kind, entry.id, entry.data
+    if kind in OF_CHANNEL:
+        if kind == _OPENED:
+            wanted["metered"].add(data[:32])
+        else:
+            wanted["channel"].add(id_)
+        return
+    wanted["metered"].add(id_)
+    if kind == _METERED:
+        wanted["version"].add(data[128:160])
+    elif kind == _USED:
+        wanted["channel"].update(data[start : start + 32] for start in range(64, len(data), USE_SIZE))
+
+
 class Known:
     """All that a fold knows. For one thread; after an exception :meth:`forget` is needed."""
 
@@ -109,22 +135,27 @@ class Known:
         """Start with nothing known.
 
         Args:
-            contracts: addresses by name, 20 bytes: Assets, Market, Treasury.
+            contracts: addresses by name, 20 bytes: Assets, Market, Treasury, and Channels if there are any.
         """
         self.assets = Table("assets")
         self.versions = Table("versions")
         self.offers = Table("offers")
         self.purchases = Table("purchases")
         self.requests = Table("requests")
-        self.tables = (self.assets, self.versions, self.offers, self.purchases, self.requests)
+        self.metered = Table("metered_offers")
+        self.channels = Table("channels")
+        self.tables = (
+            *(self.assets, self.versions, self.offers, self.purchases, self.requests),
+            *(self.metered, self.channels),
+        )
         self.heads: dict[tuple[bytes, bytes], bytes] = {}
         """Heads by contract and subject; none for a subject without entries."""
         self.count: dict[bytes, int] = {}
         """Number of versions by asset."""
         self.node_assets: dict[bytes, set[bytes]] = {}
         """Assets whose versions name a node."""
-        self.addresses = tuple(contracts[name] for name in CONTRACT_OF)
-        """Address of the contract that records each kind of entry."""
+        self.addresses = tuple(contracts.get(name, b"") for name in CONTRACT_OF)
+        """Address of the contract that records each kind of entry; empty where the market has no such contract."""
 
     def forget(self) -> None:
         """Drop everything: the database was changed by somebody else, or could not be."""
@@ -143,7 +174,7 @@ class Known:
 
     def load(self, reader: Reader, entries: Sequence[Entry]) -> None:
         """Fetch what :meth:`take` needs to know for these entries."""
-        wanted: dict[str, set[bytes]] = {name: set() for name in ("version", "offer", "purchase", "request")}
+        wanted: dict[str, set[bytes]] = {name: set() for name in _WANTED}
         assets: set[bytes] = set()
         nodes: set[bytes] = set()
         heads: dict[bytes, set[bytes]] = {address: set() for address in self.addresses}
@@ -169,6 +200,8 @@ class Known:
                     wanted["request"].add(id_)
             elif kind in OF_OFFER:
                 wanted["offer"].add(id_)
+            elif kind in OF_METERED or kind in OF_CHANNEL:
+                _want_metered(entry, wanted)
             elif kind in OF_VERSION:
                 wanted["version"].add(id_)
                 if kind == _FLAGGED:
@@ -183,6 +216,12 @@ class Known:
             if purchase is not None:
                 wanted["version"].add(purchase[columns.P_VERSION])
                 wanted["offer"].add(purchase[columns.P_OFFER])
+        self.channels.load(reader, wanted["channel"])
+        for id_ in wanted["channel"]:
+            channel = self.channels.rows.get(id_)
+            if channel is not None:
+                wanted["metered"].add(channel[columns.C_OFFER])
+        self.metered.load(reader, wanted["metered"])
         self.versions.load(reader, wanted["version"])
         self.offers.load(reader, wanted["offer"])
         self._load_nodes(reader, nodes)

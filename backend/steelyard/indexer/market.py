@@ -15,6 +15,7 @@ def names_of(deployment: Deployment) -> dict[str, str]:
         "assets": "0x" + deployment.assets.hex(),
         "market": "0x" + deployment.market.hex(),
         "treasury": "0x" + deployment.treasury.hex(),
+        "channels": "" if deployment.channels is None else "0x" + deployment.channels.hex(),
         "start_block": str(deployment.start_block),
     }
 

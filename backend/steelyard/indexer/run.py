@@ -59,11 +59,7 @@ class Indexer:
         self.database = database
         self.tell = tell
         self._lease = Lease(holder=holder)
-        contracts = {
-            "Assets": deployment.assets,
-            "Market": deployment.market,
-            "Treasury": deployment.treasury,
-        }
+        contracts = deployment.trails
         self._follower = Follower(
             database,
             [Source(rpc, contracts) for rpc in endpoints],

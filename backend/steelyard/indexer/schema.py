@@ -11,7 +11,7 @@ from typing import Final
 
 from steelyard.errors import TrailError
 
-FORMAT: Final = "1"
+FORMAT: Final = "2"
 """Raised whenever a database of an older client must be built again."""
 
 SHIFT: Final = 20
@@ -79,6 +79,18 @@ CREATE TABLE requests (
     key BLOB NOT NULL, fee BLOB NOT NULL, state INTEGER NOT NULL, asked_at INTEGER NOT NULL, due INTEGER NOT NULL,
     answered_at INTEGER, pos INTEGER NOT NULL
 );
+CREATE TABLE metered_offers (
+    id BLOB NOT NULL PRIMARY KEY, asset BLOB NOT NULL, maker BLOB NOT NULL, payee BLOB NOT NULL, currency BLOB NOT NULL,
+    price BLOB NOT NULL, unit BLOB NOT NULL, version BLOB NOT NULL, node BLOB NOT NULL, "window" INTEGER NOT NULL,
+    in_flight INTEGER NOT NULL, expiry INTEGER NOT NULL, text BLOB NOT NULL, salt BLOB NOT NULL, epoch INTEGER NOT NULL,
+    opened_at INTEGER NOT NULL, closed_at INTEGER, pos INTEGER NOT NULL
+);
+CREATE TABLE channels (
+    id BLOB NOT NULL PRIMARY KEY, asset BLOB NOT NULL, version BLOB NOT NULL, offer BLOB NOT NULL, payer BLOB NOT NULL,
+    signer BLOB NOT NULL, nonce BLOB NOT NULL, currency BLOB NOT NULL, deposit BLOB NOT NULL, claimed BLOB NOT NULL,
+    units BLOB NOT NULL, sequence BLOB NOT NULL, root BLOB NOT NULL, state INTEGER NOT NULL, opened_at INTEGER NOT NULL,
+    claimed_at INTEGER, closes_at INTEGER, closed_at INTEGER, pos INTEGER NOT NULL
+);
 CREATE TABLE payments (
     pos INTEGER NOT NULL, part INTEGER NOT NULL, kind INTEGER NOT NULL, asset BLOB, version BLOB, licence BLOB,
     payer BLOB NOT NULL, payee BLOB NOT NULL, currency BLOB NOT NULL, amount BLOB NOT NULL, time INTEGER NOT NULL,
@@ -134,6 +146,10 @@ CREATE INDEX purchases_until ON purchases (until) WHERE state = 3 AND until > 0;
 CREATE INDEX requests_licence ON requests (licence);
 CREATE INDEX requests_holder ON requests (holder);
 CREATE INDEX requests_due ON requests (due) WHERE state = 1;
+CREATE INDEX metered_offers_asset ON metered_offers (asset, pos);
+CREATE INDEX channels_asset ON channels (asset, pos);
+CREATE INDEX channels_offer ON channels (offer);
+CREATE INDEX channels_payer ON channels (payer, pos);
 CREATE INDEX payments_payee ON payments (payee, pos);
 CREATE INDEX payments_payer ON payments (payer, pos);
 CREATE INDEX payments_asset ON payments (asset, pos);

@@ -59,9 +59,9 @@ class Source:
     """An endpoint. Safe to use from several threads."""
 
     def __init__(self, rpc: Rpc, contracts: Mapping[str, Address]) -> None:
-        """Remember whom to ask about which contracts, by name: Assets, Market, Treasury."""
+        """Remember whom to ask about which contracts, by name: Assets, Market, Treasury, and Channels if there are any."""
         self.rpc = rpc
-        self.contracts = {name: contracts[name] for name in CONTRACTS}
+        self.contracts = {name: contracts[name] for name in CONTRACTS if name in contracts}
         self._filter = {
             "address": [to_hex(address) for address in self.contracts.values()],
             "topics": [[to_hex(topic) for topic in TYPES]],
@@ -70,6 +70,7 @@ class Source:
         self._blooms = [
             (index, _bits(self.contracts[kind.contract]) | _bits(kind.topic))
             for index, kind in enumerate(KINDS)
+            if kind.contract in self.contracts
         ]
 
     @property

@@ -8,6 +8,16 @@ from steelyard.indexer.batch import Batch
 from steelyard.indexer.columns import (
     ASSET_EPOCH,
     ASSET_OWNER,
+    C_CLAIMED,
+    C_CLAIMED_AT,
+    C_CLOSED_AT,
+    C_CLOSES_AT,
+    C_DEPOSIT,
+    C_ROOT,
+    C_SEQUENCE,
+    C_STATE,
+    C_UNITS,
+    M_CLOSED_AT,
     OFFER_CLOSED_AT,
     P_DELIVERED,
     P_DELIVERED_AT,
@@ -36,6 +46,11 @@ _CHANGING: Final = {
         *(P_SETTLED_AT, P_ENDED_AT),
     ),
     "requests": (R_STATE, R_ANSWERED_AT),
+    "metered_offers": (M_CLOSED_AT,),
+    "channels": (
+        *(C_DEPOSIT, C_CLAIMED, C_UNITS, C_SEQUENCE, C_ROOT, C_STATE),
+        *(C_CLAIMED_AT, C_CLOSES_AT, C_CLOSED_AT),
+    ),
 }
 """Columns of entities that change."""
 _UPDATES: Final = {
@@ -66,7 +81,7 @@ def write_entries(writer: Writer, batch: Batch) -> None:
 
 
 def write_entities(writer: Writer, known: Known, batch: Batch) -> None:
-    """Write assets, roles, versions, offers, purchases, holdings and requests that are new or changed."""
+    """Write assets, roles, versions, offers, purchases, holdings, requests and channels that are new or changed."""
     for table in known.tables:
         writer.insert(table.name, list(table.new.values()))
         if table.changed:

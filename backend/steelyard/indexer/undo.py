@@ -14,14 +14,24 @@ from steelyard.indexer.batch import Batch
 from steelyard.indexer.database import Reader, Writer
 from steelyard.indexer.entries import KIND_OF, Entry, row_digest
 from steelyard.indexer.fold import fold
-from steelyard.indexer.known import OF_NODE, OF_OFFER, OF_PURCHASE, OF_REQUEST, OF_VERSION, Known
+from steelyard.indexer.known import (
+    OF_CHANNEL,
+    OF_METERED,
+    OF_NODE,
+    OF_OFFER,
+    OF_PURCHASE,
+    OF_REQUEST,
+    OF_VERSION,
+    Known,
+)
 from steelyard.indexer.schema import SHIFT
 from steelyard.indexer.store import write_entities
 
 _COLUMNS: Final = "pos, time, kind, subject, id, actor, tx, tx_index, data"
 _OF_ASSET: Final = frozenset(KIND_OF[name] for name in ("AssetRegistered", "AssetTransferred", "RoleSet"))
-_SMALL: Final = _OF_ASSET | OF_VERSION
-"""Kinds of which an asset has few entries: always folded again, so that owner, epoch and numbers are right at each."""
+_AGAIN: Final = _OF_ASSET | OF_VERSION | OF_METERED | OF_CHANNEL
+"""Kinds that are always folded again: an asset has few entries about itself and its versions, and owner, epoch and numbers must be
+right at each; and one about metered use can be about many channels."""
 _CHUNK: Final = 2000
 
 
@@ -59,7 +69,8 @@ def undo(writer: Writer, known: Known, block: int) -> int:
         else:
             writer.execute("DELETE FROM assets WHERE id = ?", (subject,))
             writer.execute("DELETE FROM roles WHERE asset = ?", (subject,))
-            writer.execute("DELETE FROM versions WHERE asset = ?", (subject,))
+            for table in ("versions", "metered_offers", "channels"):
+                writer.execute(f"DELETE FROM {table} WHERE asset = ?", (subject,))
         writer.execute("DELETE FROM heads WHERE subject = ?", (subject,))
         _fold_again(writer, known, subject, ids)
     return count
@@ -72,7 +83,7 @@ def _fold_again(writer: Writer, known: Known, subject: bytes, ids: set[bytes]) -
             contract = known.addresses[entry.kind]
             before = heads[contract][0] if contract in heads else bytes(32)
             heads[contract] = (keccak256(before + entry.digest), entry.pos)
-        again = [entry for entry in chunk if entry.kind in _SMALL or entry.id in ids]
+        again = [entry for entry in chunk if entry.kind in _AGAIN or entry.id in ids]
         if again and again[0].kind not in OF_NODE:
             batch = Batch()
             known.load(writer, again)

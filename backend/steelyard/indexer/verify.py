@@ -41,8 +41,7 @@ def check(database: Database, deployment: Deployment) -> Checked:
         TrailError: its entries cannot have happened.
     """
     database.check(full=True)
-    contracts = {"Assets": deployment.assets, "Market": deployment.market, "Treasury": deployment.treasury}
-    known = Known(contracts)
+    known = Known(deployment.trails)
     count = 0
     with TemporaryDirectory(prefix="steelyard-index-") as folder, database.read() as reader:
         at, found = cursor_of(reader), content_hash(reader)

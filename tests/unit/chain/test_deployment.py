@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from steelyard.chain.deployment import Deployment
+from steelyard.chain.deployment import Deployed, Deployment
+from steelyard.domain.types import Address
 from steelyard.errors import ConfigError, InputError
 
 
@@ -16,6 +17,16 @@ def test_what_is_saved_is_loaded(nowhere: Deployment, tmp_path: Path) -> None:
     nowhere.save(file)
     assert Deployment.load(file) == nowhere
     assert [path.name for path in file.parent.iterdir()] == ["1.json"]
+
+
+def test_channels_are_there_or_not(nowhere: Deployment, tmp_path: Path) -> None:
+    assert nowhere.channels is None
+    assert nowhere.listed == (nowhere.treasury, nowhere.assets, nowhere.market)
+    place = Deployed(address=Address(b"\x09" * 20), tx_hash=bytes(32), arguments=b"")
+    metered = replace(nowhere, contracts={**nowhere.contracts, "Channels": place})
+    assert metered.listed == (*nowhere.listed, place.address) and metered.channels == place.address
+    metered.save(tmp_path / "1.json")
+    assert Deployment.load(tmp_path / "1.json") == metered
 
 
 def change(record: dict[str, Any], path: str, value: object) -> None:

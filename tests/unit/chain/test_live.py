@@ -16,7 +16,7 @@ import steelyard
 from steelyard.chain import deploy as deployment_plan
 from steelyard.chain.calls import Call, Calls, call_data
 from steelyard.chain.deploy import deploy, verify
-from steelyard.chain.deployment import Deployment
+from steelyard.chain.deployment import Deployed, Deployment
 from steelyard.chain.hexdata import checksum_address, quantity, to_hex
 from steelyard.chain.node import Node
 from steelyard.chain.outbox import Outbox
@@ -224,7 +224,7 @@ import os, signal, sys, time
 from pathlib import Path
 import web3
 from steelyard.chain.calls import Calls
-from steelyard.chain.deployment import Deployment
+from steelyard.chain.deployment import Deployed, Deployment
 from steelyard.chain.outbox import Outbox
 from steelyard.chain.rpc import Rpc
 from steelyard.chain.sender import Sender
@@ -327,12 +327,52 @@ def test_a_curator_has_the_directory_and_the_deployer_has_not(rpc: Rpc, owner: S
     receipt = fresh.send(calls.list_contract(market.fraud_checker))
     verify(rpc, market, curator=fresh.address)
     (log,) = receipt.logs
-    assert log.topics[2][12:] == market.fraud_checker and int.from_bytes(log.data[:32], "big") == 3
+    assert log.topics[2][12:] == market.fraud_checker
+    assert int.from_bytes(log.data[:32], "big") == len(market.listed) == 4
     with pytest.raises(VerificationError, match="curator"):
         verify(rpc, market)
     fresh.send(Call(market.directory, call_data("transferOwnership(address)", owner.address)))
     with pytest.raises(VerificationError, match="about to change"):
         verify(rpc, market, curator=fresh.address)
+
+
+def test_a_market_may_have_no_channels_and_get_them_later(rpc: Rpc, owner: Sender) -> None:
+    """A market of before there were channels; its curator lists some; nobody else's pass for them."""
+    old = without_channels(owner, curator=owner.address)
+    verify(rpc, old, curator=owner.address)
+    assert old.channels is None and len(old.listed) == 3
+    step = deployment_plan.Plan(min_bond=0).step("Channels", at=places(old), deployer=owner.address)
+    address = owner.send(step.call()).contract
+    assert address is not None
+    made = Deployed(address=address, tx_hash=bytes(32), arguments=step.encoded())
+    new = replace(old, contracts={**old.contracts, "Channels": made})
+    with pytest.raises(VerificationError, match="leaves the channels out"):
+        verify(rpc, new, curator=owner.address)
+    owner.send(Calls(new).list_contract(address))
+    verify(rpc, new, curator=owner.address)
+    verify(rpc, old, curator=owner.address)
+    elsewhere = {**new.contracts, "Channels": replace(made, address=Address(b"\x99" * 20))}
+    with pytest.raises(VerificationError, match="Channels: there is no code"):
+        verify(rpc, replace(new, contracts=elsewhere), curator=owner.address)
+
+
+def without_channels(owner: Sender, *, curator: Address) -> Deployment:
+    """Create a market as it was before there were channels."""
+    plan = deployment_plan.Plan(min_bond=0, curator=curator)
+    made: dict[str, Deployed] = {}
+    for name in ("Treasury", "FraudChecker", "Assets", "Market", "Directory"):
+        at = {key: item.address for key, item in made.items()}
+        step = plan.step(name, at=at, deployer=owner.address)
+        receipt = owner.send(step.call())
+        assert receipt.contract is not None
+        made[name] = Deployed(address=receipt.contract, tx_hash=receipt.tx_hash, arguments=step.encoded())
+    first = owner.rpc.block_number() - 4
+    return Deployment(chain_id=owner.rpc.chain_id, start_block=first, min_bond=0, contracts=made)
+
+
+def places(market: Deployment) -> dict[str, Address]:
+    """Return where the contracts lie."""
+    return {name: item.address for name, item in market.contracts.items()}
 
 
 def test_other_code_is_noticed(rpc: Rpc, market: Deployment) -> None:

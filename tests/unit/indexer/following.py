@@ -13,7 +13,7 @@ from steelyard.indexer.report import Report
 from steelyard.indexer.source import Source
 from tests.support.history import CONTRACTS, START, Chain
 
-MINE = {name: CONTRACTS[name] for name in ("Assets", "Market", "Treasury")}
+MINE = {name: CONTRACTS[name] for name in ("Assets", "Market", "Treasury", "Channels")}
 
 
 def follower(

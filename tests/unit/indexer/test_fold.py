@@ -10,6 +10,7 @@ import pytest
 
 from steelyard.domain.events import decode_event
 from steelyard.domain.hash import keccak256
+from steelyard.domain.metering import ChannelState
 from steelyard.domain.records import Ledger
 from steelyard.domain.state import fold as domain_fold
 from steelyard.errors import TrailError
@@ -164,6 +165,82 @@ def test_purchases_are_those_of_the_domain(world: tuple[Chain, Database, Ledger]
         assert (row["delivered_tx"] or b"") == purchase.delivered_tx
 
 
+def test_metered_offers_are_those_of_the_domain(world: tuple[Chain, Database, Ledger]) -> None:
+    _, database, known = world
+    offers = table(database, "metered_offers")
+    assert offers and len(offers) == sum(len(asset.metered) for asset in known.assets.values())
+    for row in offers:
+        offer = known.assets[row["asset"]].metered[row["id"]]
+        terms = offer.terms
+        assert (row["maker"], row["payee"], row["currency"]) == (offer.maker, terms.payee, terms.currency)
+        assert (amount_of(row["price"]), row["unit"], row["version"]) == (
+            terms.price,
+            terms.unit,
+            terms.version,
+        )
+        assert (row["node"], row["window"], row["in_flight"]) == (terms.node, terms.window, terms.in_flight)
+        assert (row["expiry"], row["text"], int.from_bytes(row["salt"], "big")) == (
+            terms.expiry,
+            terms.text,
+            terms.salt,
+        )
+        assert (row["epoch"], row["opened_at"]) == (offer.epoch, offer.made_at)
+        assert (row["closed_at"] is not None) == offer.closed
+
+
+def test_channels_are_those_of_the_domain(world: tuple[Chain, Database, Ledger]) -> None:
+    _, database, known = world
+    channels = table(database, "channels")
+    assert channels and len(channels) == sum(len(asset.channels) for asset in known.assets.values())
+    refunds = {
+        row["licence"]: row["amount"]
+        for row in table(database, "payments")
+        if row["kind"] == schema.PAYMENTS.index("refund")
+    }
+    for row in channels:
+        channel = known.assets[row["asset"]].channels[row["id"]]
+        assert (row["offer"], row["payer"], row["signer"]) == (channel.offer, channel.payer, channel.signer)
+        assert (int.from_bytes(row["nonce"], "big"), row["state"]) == (channel.nonce, channel.state)
+        assert (amount_of(row["deposit"]), amount_of(row["claimed"])) == (channel.deposit, channel.claimed)
+        assert (amount_of(row["units"]), int.from_bytes(row["sequence"], "big")) == (
+            channel.units,
+            channel.sequence,
+        )
+        assert (row["root"], row["opened_at"]) == (channel.receipts_root, channel.opened_at)
+        assert (row["closes_at"] or 0, row["claimed_at"] is not None) == (
+            channel.closes_at,
+            channel.claimed > 0,
+        )
+        assert (row["closed_at"] is not None) == (channel.state == ChannelState.CLOSED)
+        assert amount_of(refunds.get(row["id"], bytes(16))) == channel.refunded
+
+
+def test_the_money_of_a_channel_is_in_the_payments(world: tuple[Chain, Database, Ledger]) -> None:
+    _, database, _ = world
+    moved: dict[tuple[bytes, str], int] = {}
+    for row in table(database, "payments"):
+        key = (row["licence"], schema.PAYMENTS[row["kind"]])
+        moved[key] = moved.get(key, 0) + amount_of(row["amount"])
+    for row in table(database, "channels"):
+        assert moved.get((row["id"], "escrow"), 0) == amount_of(row["deposit"])
+        assert moved.get((row["id"], "income"), 0) == amount_of(row["claimed"])
+
+
+def test_a_claim_is_the_nodes_income_once(world: tuple[Chain, Database, Ledger]) -> None:
+    _, database, _ = world
+    kind = KIND_OF["UsageClaimed"]
+    claims = rows(database, "SELECT pos, amount FROM events WHERE kind = ?", kind)
+    assert claims
+    for pos, amount in claims:
+        parts = rows(database, "SELECT amount FROM payments WHERE pos = ?", pos)
+        assert amount_of(amount) == sum(amount_of(part) for (part,) in parts)
+        # What the treasury logs of it makes no payment of its own.
+        following = rows(database, "SELECT kind, amount FROM events WHERE pos = ?", pos + 1)
+        assert following == [(KIND_OF["Received"], amount)]
+        assert not rows(database, "SELECT 1 FROM payments WHERE pos = ?", pos + 1)
+        assert not rows(database, "SELECT 1 FROM parties WHERE account = ?", bytes(CONTRACTS["Channels"]))
+
+
 def test_a_licence_is_held_by_one_at_a_time(world: tuple[Chain, Database, Ledger]) -> None:
     _, database, known = world
     held: dict[bytes, list[dict[str, Any]]] = {}
@@ -260,7 +337,9 @@ def test_every_entry_concerns_who_made_it(world: tuple[Chain, Database, Ledger])
     _, database, _ = world
     acted = {(row["pos"], row["account"]) for row in table(database, "parties") if row["role"] == 0}
     made = {
-        (row["pos"], row["actor"]) for row in table(database, "events") if row["actor"] != CONTRACTS["Market"]
+        (row["pos"], row["actor"])
+        for row in table(database, "events")
+        if row["actor"] not in (CONTRACTS["Market"], CONTRACTS["Channels"])
     }
     assert acted == made
 
@@ -274,7 +353,10 @@ def test_amounts_pass_through_every_layer(database: Database, amount: int) -> No
     follower(database, chain).step()
     assert {row["price"] for row in table(database, "purchases")} == {amount_bytes(amount)}
     assert {row["price"] for row in table(database, "offers")} == {amount_bytes(amount)}
-    escrows = {row["amount"] for row in table(database, "payments") if row["kind"] == 0}
+    sold = {row["id"] for row in table(database, "purchases")}
+    escrows = {
+        row["amount"] for row in table(database, "payments") if row["kind"] == 0 and row["licence"] in sold
+    }
     assert escrows == ({amount_bytes(amount)} if amount else set())
 
 
@@ -378,6 +460,8 @@ def test_columns_are_where_the_schema_has_them() -> None:
         "OFFER": "offers",
         "P": "purchases",
         "R": "requests",
+        "M": "metered_offers",
+        "C": "channels",
     }
     names = [name for name in vars(columns) if name.isupper()]
     assert names

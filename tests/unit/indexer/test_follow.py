@@ -226,7 +226,7 @@ def test_the_error_names_subject_contract_and_endpoint(database: Database) -> No
     made = [log for block in chain.blocks for log in block.logs if log["topics"][1] == asset]
     last = made[-1]
     liar = Hiding(chain, lambda log: log == last, always=True)
-    with pytest.raises(TrailError, match=f"{asset}.*(Assets|Market|Treasury).*liar"):
+    with pytest.raises(TrailError, match=f"{asset}.*(Assets|Market|Treasury|Channels).*liar"):
         follower(database, liar).step()
 
 
