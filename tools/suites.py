@@ -33,7 +33,12 @@ class Suite:
 
 
 SUITES = (
-    Suite("unit", "the Python package", "tests/unit/**/test_*.py", (PYTHON, "-m", "pytest", "tests/unit")),
+    Suite(
+        "unit",
+        "the Python package, and hostile input",
+        "tests/unit/**/test_*.py",
+        (PYTHON, "-m", "pytest", "tests/unit", "tests/hostile"),
+    ),
     Suite(
         "contracts", "the contracts, by brownie", "tests/contracts/**/test_*.py", ("tools/brownie", "test")
     ),

@@ -147,7 +147,7 @@ def _load(text: str) -> Node:
         mark = getattr(exc, "problem_mark", None)
         where = "" if mark is None else f" in line {mark.line + 2}"
         raise ManifestError(f"the front matter of the card is no YAML{where}") from exc
-    except ValueError as exc:  # PyYAML: an escape that stands for no character
+    except (ValueError, OverflowError) as exc:  # PyYAML: an escape that stands for no character
         raise ManifestError("the front matter of the card has an escape that is no character") from exc
 
 

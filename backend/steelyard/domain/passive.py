@@ -33,7 +33,7 @@ _EVENTS: Final = (
 )
 _HANDLER: Final = re.compile(rf"(?:[\s/\"'`<;]|^)(on(?:{_EVENTS}))\s*=", re.IGNORECASE)
 _SCHEME: Final = re.compile(
-    r"[(<\"'=\]:\[,;](?:url\()?(javascript|vbscript|livescript|mocha|data:(?:text/html|text/xml|image/svg|application/x))[;:,+]",
+    r"[(<\"'=\]:\[,;](?:url\()?(javascript|vbscript|livescript|mocha|data:(?:text/html|text/xml|image/svg|application/x[a-z+-]*))[;:,+]",
     re.IGNORECASE,
 )
 # What browsers drop from the scheme of an address, and what cannot be seen.

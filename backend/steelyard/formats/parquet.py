@@ -59,7 +59,7 @@ def read(window: Window) -> FormatReport:
     if not isinstance(rows, int) or rows < 0 or not isinstance(groups, list):
         raise FormatError("the footer has no number of rows, or no row groups")
     columns = _columns(top.get(2), rows)
-    total = sum(_check_group(window, group, len(columns)) for group in groups)
+    total = sum(_check_group(group, len(columns), end=cursor.place - size) for group in groups)
     if total != rows:
         raise FormatError(f"the footer declares {rows} rows, and its groups {total}")
     maker = top.get(6)
@@ -103,8 +103,8 @@ def _columns(schema: Value, rows: int) -> list[Tensor]:
     return found
 
 
-def _check_group(window: Window, group: Value, columns: int) -> int:
-    """Check that the chunks of a row group lie within the file; return its rows."""
+def _check_group(group: Value, columns: int, *, end: int) -> int:
+    """Check that the chunks of a row group lie before the footer, which starts at ``end``; return its rows."""
     if not isinstance(group, dict) or not isinstance(group.get(1), list) or not isinstance(group.get(3), int):
         raise FormatError("a row group has no columns, or no number of rows")
     chunks, rows = group[1], group[3]
@@ -123,7 +123,7 @@ def _check_group(window: Window, group: Value, columns: int) -> int:
             if isinstance(data, int) and data > 0
             else -1
         )
-        if not isinstance(size, int) or size < 0 or start < 4 or start + size > window.size - 8:
+        if not isinstance(size, int) or size < 0 or start < 4 or start + size > end:
             raise FormatError("a column lies outside of the file")
     return rows
 

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from steelyard.errors import FormatError
 from steelyard.formats.window import Cursor, Window
 
-MAX_STEPS: Final = 500_000
+MAX_STEPS: Final = 300_000
 """Most instructions of one pickle that are followed."""
 _MAX_LINE: Final = 65_536
 _MAX_KEPT: Final = 4096
@@ -165,6 +165,8 @@ class _Machine:
             line = cursor.line(_MAX_LINE)
             self.stack.append(_literal(code, line))
         elif code == b"P":
+            if not self.found.steps:
+                raise _Stop  # it fails at once without a loader of its own, and every ZIP begins so
             self.stack.append(Persistent(cursor.line(_MAX_LINE)[:_MAX_KEPT].decode("ascii", "replace")))
         elif code == b"Q":
             self.stack.append(Persistent(self.stack.pop()))

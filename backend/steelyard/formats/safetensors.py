@@ -13,6 +13,8 @@ from steelyard.formats.window import Window
 MAX_HEADER: Final = 16 << 20
 """Most bytes of a header; the format itself allows 100 MB."""
 _MAX_DIMENSIONS: Final = 64
+_SPARE: Final = 10_000
+"""Braces that texts in the metadata may have."""
 _BITS: Final = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
     "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32,
@@ -42,6 +44,8 @@ def read(window: Window) -> FormatReport:
         )
     raw = window.at(8, size)
     window.step(raw.count(b","))
+    if raw.count(b"{") > MAX_TENSORS + _SPARE:  # before anything is made of them
+        raise FormatError(f"it has more than {MAX_TENSORS} tensors")
     try:
         top = parse_json(raw.decode("utf-8").encode(), object_pairs_hook=_unique, parse_float=_refuse,
                          parse_constant=_refuse, parse_int=_integer)  # fmt: skip

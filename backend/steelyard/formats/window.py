@@ -10,7 +10,7 @@ from steelyard.errors import FormatError
 
 MAX_READ: Final = 256 << 20
 """Most bytes of one file that are looked at, all readers together. A reader holds a small part of it at a time."""
-MAX_STEPS: Final = 2_000_000
+MAX_STEPS: Final = 1_000_000
 """Most values that are read of one file."""
 MAX_NESTING: Final = 8
 """Deepest file within a file."""

@@ -1,0 +1,597 @@
+"""Hostile model and data files."""
+
+from __future__ import annotations
+
+import struct
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+
+from steelyard.errors import CodeError, FormatError, SteelyardError
+from tests.hostile.cases import (
+    Case,
+    array,
+    bomb,
+    external,
+    gguf,
+    gguf_tensor,
+    gguf_text,
+    npy,
+    onnx,
+    onnx_tensor,
+    packed,
+    parquet,
+    patched,
+    pb,
+    real,
+    retarred,
+    safetensors,
+    subgraphs,
+    tarred,
+    tensor,
+    zip_named,
+    zipped,
+)
+from tests.support import torchlike
+
+SYSTEM = b"cposix\nsystem\n(S'touch /nowhere/hostile'\ntR."
+BUILTIN = b"\x80\x04\x95\x1e\x00\x00\x00\x00\x00\x00\x00\x8c\x08builtins\x8c\x04exec\x93\x8c\x01x\x85R."
+FIRST = b"\x89HDF\r\n\x1a\n"
+
+
+def file(
+    name: str, data: Callable[[], bytes] | bytes, words: str, error: type[SteelyardError] = FormatError
+) -> Case:
+    return Case(name, "file", data if callable(data) else lambda: data, error, words)
+
+
+def cases() -> Iterator[Case]:
+    yield from _safetensors()
+    yield from _gguf()
+    yield from _onnx()
+    yield from _tensorflow()
+    yield from _zips()
+    yield from _tars()
+    yield from _arrays()
+    yield from _parquet()
+    yield from _hdf5()
+    yield from _pickles()
+    yield from _json()
+    yield from _polyglots()
+
+
+def _safetensors() -> Iterator[Case]:
+    one = tensor(0, 4)
+    many = {f"t{number}": tensor(0, 0, [0]) for number in range(120_000)}
+    headers: list[tuple[str, object, bytes, str]] = [
+        ("gap", {"a": one, "b": tensor(5, 6)}, bytes(6), "starts at byte 5"),
+        ("overlap", {"a": one, "b": tensor(3, 6)}, bytes(6), "starts at byte 3"),
+        ("same bytes", {"a": one, "b": one}, bytes(4), "starts at byte 0"),
+        ("not from zero", {"a": tensor(1, 4)}, bytes(4), "starts at byte 1"),
+        ("bytes behind", {"a": one}, bytes(5), "end at byte 4"),
+        ("bytes missing", {"a": one}, bytes(3), "end at byte 4"),
+        (
+            "backwards",
+            {"a": {"dtype": "U8", "shape": [0], "data_offsets": [4, 0]}},
+            bytes(4),
+            "offsets are 4 and 0",
+        ),
+        ("shape larger", {"a": tensor(0, 4, [5])}, bytes(4), "needs 5 bytes"),
+        ("shape of ten gigabytes", {"a": tensor(0, 4, [10 << 30])}, bytes(4), "needs 10737418240 bytes"),
+        ("shape that overflows", {"a": tensor(0, 0, [1 << 32, 1 << 32])}, b"", "needs"),
+        ("shape negative", {"a": tensor(0, 4, [-4])}, bytes(4), "no valid shape"),
+        ("shape of truth", {"a": tensor(0, 4, [True, 4])}, bytes(4), "no valid shape"),
+        ("shape of texts", {"a": tensor(0, 4, ["4"])}, bytes(4), "no valid shape"),
+        (
+            "shape of fractions",
+            b'{"a":{"dtype":"U8","shape":[4.0],"data_offsets":[0,4]}}',
+            bytes(4),
+            "no integer",
+        ),
+        ("shape too deep", {"a": tensor(0, 1, [1] * 65)}, bytes(1), "no valid shape"),
+        ("unknown type", {"a": tensor(0, 4, dtype="PICKLE")}, bytes(4), "unknown dtype"),
+        ("half bytes", {"a": tensor(0, 1, [1], "F4")}, bytes(1), "needs"),
+        ("a key more", {"a": {**one, "code": "x"}}, bytes(4), "exactly dtype"),
+        ("a key less", {"a": {"dtype": "U8", "shape": [4]}}, bytes(4), "exactly dtype"),
+        (
+            "three offsets",
+            {"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4, 4]}},
+            bytes(4),
+            "no valid shape",
+        ),
+        ("metadata of numbers", {"__metadata__": {"a": 1}, "b": one}, bytes(4), "no table of texts"),
+        ("metadata a list", {"__metadata__": ["a"], "b": one}, bytes(4), "no table of texts"),
+        (
+            "key twice",
+            b'{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{}}',
+            b"",
+            "stands there twice",
+        ),
+        (
+            "key twice within",
+            b'{"a":{"dtype":"U8","dtype":"I8","shape":[0],"data_offsets":[0,0]}}',
+            b"",
+            "twice",
+        ),
+        ("not JSON", b'{"a":nope}', b"", "no JSON"),
+        ("not UTF-8", b'{"\xff":{}}', b"", "no JSON"),
+        ("NaN", b'{"a":{"dtype":"U8","shape":[NaN],"data_offsets":[0,0]}}', b"", "no integer"),
+        (
+            "long integer",
+            b'{"a":{"dtype":"U8","shape":[' + b"9" * 5000 + b'],"data_offsets":[0,0]}}',
+            b"",
+            "too long",
+        ),
+        ("nested", b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", b"", "nested too deeply"),
+        ("a hundred thousand tensors", many, b"", "more than 100000 tensors"),
+    ]
+    for name, header, body, words in headers:
+        yield file(f"safetensors: {name}", lambda h=header, b=body: safetensors(h, b), words)  # type: ignore[misc]
+    for size in (1 << 20, 17 << 20, 100 << 20, (1 << 40) - 1):
+        yield file(
+            f"safetensors: header of {size}",
+            safetensors({"a": one}, bytes(4), size=size),
+            f"a header of {size} bytes",
+        )
+    yield file(
+        "safetensors: bomb of a header",
+        lambda: safetensors(b'{"a":[' + b"[]," * (5 << 20) + b"[]]}"),
+        "more values than",
+    )
+
+
+def _gguf() -> Iterator[Case]:
+    def key(name: str, kind: int, value: bytes) -> bytes:
+        return gguf_text(name) + struct.pack("<I", kind) + value
+
+    array_of = lambda kind, count: struct.pack("<IQ", kind, count)
+    deep = array_of(9, 1) * 10
+    files = {
+        "version 1": (gguf(version=1), "version 1"),
+        "other byte order": (b"GGUF" + struct.pack(">IQQ", 3, 0, 0), "is not known"),
+        "tensors without end": (gguf(count=1 << 60), "declares 1152921504606846976 tensors"),
+        "keys without end": (gguf(key_count=1 << 60), "and 1152921504606846976 keys"),
+        "cut off": (gguf(count=1)[:24], "cut off"),
+        "a text of exabytes": (gguf(key_count=1, keys=struct.pack("<Q", 1 << 60)), "a text of"),
+        "a value of exabytes": (gguf(key_count=1, keys=key("a", 8, struct.pack("<Q", 1 << 60))), "a text of"),
+        "a text longer than the file": (
+            gguf(key_count=1, keys=key("a", 8, struct.pack("<Q", 1000))),
+            "cut off",
+        ),
+        "array of exabytes": (gguf(key_count=1, keys=key("a", 9, array_of(4, 1 << 60))), "an array of"),
+        "array of texts without end": (gguf(key_count=1, keys=key("a", 9, array_of(8, 1 << 60))), "cut off"),
+        "arrays of arrays": (gguf(key_count=1, keys=key("a", 9, deep)), "nested too deeply"),
+        "unknown type": (gguf(key_count=1, keys=key("a", 99, b"")), "unknown type 99"),
+        "key twice": (gguf(key_count=2, keys=key("a", 4, bytes(4)) * 2), "stands there twice"),
+        "name not UTF-8": (gguf(key_count=1, keys=struct.pack("<Q", 1) + b"\xff" + bytes(8)), "not UTF-8"),
+        "alignment zero": (gguf(key_count=1, keys=key("general.alignment", 4, bytes(4))), "alignment"),
+        "alignment odd": (gguf(key_count=1, keys=key("general.alignment", 4, b"\3\0\0\0")), "alignment"),
+        "tensor twice": (gguf(count=2, tensors=gguf_tensor("a", [0]) * 2), "stands there twice"),
+        "many dimensions": (gguf(count=1, tensors=gguf_tensor("a", [1] * 9)), "more than 4 dimensions"),
+        "unknown tensor type": (gguf(count=1, tensors=gguf_tensor("a", [1], kind=77)), "unknown type 77"),
+        "rows of no block": (gguf(count=1, tensors=gguf_tensor("a", [31], kind=8)), "no multiple of 32"),
+        "tensor of terabytes": (
+            gguf(count=1, tensors=gguf_tensor("a", [1 << 40])),
+            "its tensors end at byte",
+        ),
+        "shape that overflows": (
+            gguf(count=1, tensors=gguf_tensor("a", [1 << 62, 1 << 62])),
+            "its tensors end at byte",
+        ),
+        "overlap": (
+            gguf(
+                count=2, tensors=gguf_tensor("a", [16]) + gguf_tensor("b", [16], offset=32), body=bytes(200)
+            ),
+            "overlaps",
+        ),
+        "not aligned": (
+            gguf(count=1, tensors=gguf_tensor("a", [1], offset=1), body=bytes(99)),
+            "not aligned",
+        ),
+    }
+    for name, (data, words) in files.items():
+        yield file(f"gguf: {name}", data, words)
+
+
+def _onnx() -> Iterator[Case]:
+    def weights(**more: object) -> bytes:
+        return onnx(pb(5, onnx_tensor(**more)))  # type: ignore[arg-type]
+
+    outside = (
+        "/etc/passwd",
+        "../w.bin",
+        "a/../../w",
+        "",
+        "./w",
+        "a//b",
+        "C:\\w",
+        "c:w",
+        "..\\w",
+        "a\0b",
+        "..",
+    )
+    for path in outside:
+        yield file(
+            f"onnx: weights in {path!a}", weights(more=external(location=path)), "no file below the folder"
+        )
+    files = {
+        "cut off": (onnx(pb(5, onnx_tensor(raw=bytes(8))))[:-3], "cut off"),
+        "no graph": (pb(1, 8) + pb(2, "x") + pb(8, b"") + pb(8, b""), "has 0 graphs"),
+        "two graphs": (onnx(more=pb(7, b"")), "has 2 graphs"),
+        "weights not there": (weights(more=external(location="w.bin")), "not in the folder"),
+        "weights in a text": (weights(more=external(location="w.bin", offset="-1")), "offset of weights"),
+        "weights at no number": (
+            weights(more=external(location="w.bin", offset="0x10")),
+            "offset of weights",
+        ),
+        "weights of another length": (weights(more=external(location="w.bin", length=9)), "9 are declared"),
+        "weights twice": (weights(more=external(location="a") + external(location="b")), "says twice"),
+        "no weights": (weights(), "has none"),
+        "too few": (weights(raw=bytes(7)), "needs 8 bytes, and has 7"),
+        "too many": (weights(raw=bytes(9)), "needs 8 bytes, and has 9"),
+        "of exabytes": (weights(dims=(1 << 40, 1 << 40), raw=bytes(8)), "needs"),
+        "negative size": (weights(dims=((1 << 64) - 1,), raw=bytes(8)), "negative size"),
+        "unknown type": (weights(kind=99, raw=bytes(8)), "unknown type 99"),
+        "many dimensions": (weights(dims=(1,) * 65, raw=bytes(4)), "more than 64 dimensions"),
+        "name not UTF-8": (onnx(pb(5, pb(8, b"\xff") + pb(2, 1) + pb(9, b""))), "not UTF-8"),
+        "graphs in graphs": (onnx(subgraphs(40)), "nested deeper"),
+        "hidden in a subgraph": (
+            onnx(pb(1, pb(5, pb(6, pb(5, onnx_tensor(more=external(location="/etc/x"))))))),
+            "no file below",
+        ),
+        "hidden in a constant": (
+            onnx(pb(1, pb(5, pb(5, onnx_tensor(more=external(location="../x")))))),
+            "no file below",
+        ),
+        "hidden in a function": (
+            onnx(more=pb(25, pb(7, pb(5, pb(5, onnx_tensor(more=external(location="../x"))))))),
+            "no file below",
+        ),
+        "hidden in a sparse tensor": (
+            onnx(pb(15, pb(1, onnx_tensor(more=external(location="/x"))))),
+            "no file below",
+        ),
+        "group": (onnx(more=b"\x7b"), "wire type 3"),
+        "field zero": (onnx(more=b"\x02\x00"), "has the number 0"),
+        "integer without end": (onnx(more=b"\x28" + b"\xff" * 11), "has no end"),
+        "length without end": (onnx(more=b"\x12" + b"\xff" * 9 + b"\x01"), "cut off"),
+        "many domains": (onnx(more=pb(8, pb(1, "d") + pb(2, 1)) * 300), "more than 256 versions"),
+    }
+    for name, (data, words) in files.items():
+        yield file(f"onnx: {name}", data, words)
+
+
+def _tensorflow() -> Iterator[Case]:
+    yield file("savedmodel: reads files", lambda: real("saved_model-reads-files.pb"), "ReadFile", CodeError)
+    for operator in (b"PyFunc", b"EagerPyFunc", b"WriteFile", b"MatchingFiles"):
+        graph = pb(2, pb(1, pb(1, "n") + pb(2, operator)))
+        yield file(f"savedmodel: {operator.decode()}", pb(1, 1) + pb(2, graph), operator.decode(), CodeError)
+    inside = pb(2, pb(2, pb(1, pb(3, pb(1, "n") + pb(2, b"PyFunc")))))
+    yield file("savedmodel: PyFunc in a function", pb(1, 1) + pb(2, inside), "PyFunc", CodeError)
+    index = real("variables.index")
+    yield file(
+        "checkpoint: block outside",
+        index[:-48] + b"\0\0" + b"\xff\xff\xff\x03\x10" + bytes(33) + index[-8:],
+        "outside of",
+    )
+    yield file(
+        "checkpoint: block of gigabytes",
+        index[:-48] + b"\0\0\0" + b"\xff\xff\xff\x7f" + bytes(33) + index[-8:],
+        "a block of",
+    )
+    yield file("checkpoint: cut off", bytes(45) + index[-8:], "a block of")
+
+
+def _zips() -> Iterator[Case]:
+    plain = zipped({"a": b"12345678", "b": b"x"})
+    names = {
+        "traversal": b"../a", "traversal within": b"a/../../b", "absolute": b"/etc/passwd", "drive": b"C:/a", "backslash": b"a\\..\\b",
+        "NUL": b"a\0.txt", "control": b"a\x1bb", "bidirectional": "a\u202egpj.exe".encode(), "zero width": "a\u200bb".encode(),
+        "empty part": b"a//b", "too long": b"a" * 1025, "not UTF-8": b"\xff\xfe",
+    }  # fmt: skip
+    for what, name in names.items():
+        yield file(f"zip: name, {what}", zip_named(name), "in the archive")
+    files: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
+        "name twice": (zip_named(b"a", b"a"), "stands in the archive twice"),
+        "bytes in front": (b"MZ-not" + plain, "before the archive"),
+        "another name by its own header": (patched(plain, b"PK\x03\x04", 30, b"z"), "another file by its own header"),
+        "no local header": (patched(plain, b"PK\x03\x04", 0, b"XX"), "another file by its own header"),
+        "encrypted": (patched(plain, b"PK\x01\x02", 8, b"\x01\x00"), "encrypted"),
+        "unknown compression": (patched(plain, b"PK\x01\x02", 10, b"\x63\x00"), "compressed by method 99"),
+        "link": (patched(plain, b"PK\x01\x02", 38, struct.pack("<L", 0o120777 << 16)), "a link or a device"),
+        "device": (patched(plain, b"PK\x01\x02", 38, struct.pack("<L", 0o020666 << 16)), "a link or a device"),
+        "sizes that differ": (patched(plain, b"PK\x01\x02", 24, b"\xff\xff\x00\x00"), "that are not there"),
+        "bytes that are not there": (patched(plain, b"PK\x01\x02", 20, b"\xff\xff\x00\x00" * 2), "that are not there"),
+        "overlap": (patched(plain, b"PK\x01\x02", 42, b"\0\0\0\0"), "another file by its own header"),
+        "header outside": (patched(plain, b"PK\x01\x02", 42, b"\xff\xff\xff\x0f"), "outside of"),
+        "files without end": (patched(plain, b"PK\x05\x06", 8, b"\xfe\xff\xfe\xff"), "cut off"),
+        "several disks": (patched(plain, b"PK\x05\x06", 4, b"\x01\x00"), "several parts"),
+        "table cut off": (patched(plain, b"PK\x05\x06", 10, b"\x03\x00"), "several parts"),
+        "cut off": (plain[:-4], "missing or not at its end"),
+        "bytes behind": (plain + b"\0", "missing or not at its end"),
+        "64-bit record missing": (patched(plain, b"PK\x05\x06", 12, b"\xff" * 8), ""),
+        "bomb": (lambda: bomb(20 << 20), "more than 100 times"),
+        "bomb that lies": (lambda: patched(bomb(1 << 20), b"PK\x01\x02", 24, struct.pack("<L", 4_000_000_000)), "more than 100 times"),
+        "many small bombs": (
+            lambda: zipped({f"f{number}": bytes(3 << 20) for number in range(8)}, zipfile.ZIP_DEFLATED),
+            "more than 100 times",
+        ),
+        "npz that lies": (zipped({"a.npy": npy(array(shape="(9,)"), bytes(8))}), "needs 36 bytes"),
+        "npz of something else": (zipped({"a.npy": b"not an array"}), "no array"),
+        "keras configuration twice": (zipped({"config.json": b'{"a":1,"a":2}', "metadata.json": b"{}"}), "stands there twice"),
+        "keras configuration nested": (
+            zipped({"config.json": b"[" * 3000 + b"]" * 3000, "metadata.json": b"{}"}), "nested too deeply",
+        ),
+        "keras weights elsewhere": (
+            lambda: zipped({"config.json": b"{}", "metadata.json": b"{}", "model.weights.h5": real("hdf5-external-data.h5")}),
+            "another file",
+        ),
+        "skops schema nested": (zipped({"schema.json": b"[" * 3000 + b"]" * 3000}), "nested too deeply"),
+        "skops schema bomb": (
+            lambda: zipped({"schema.json": b"[" + b"0," * 600_000 + b"0]"}, zipfile.ZIP_DEFLATED), "more than 500000 values",
+        ),
+    }  # fmt: skip
+    for what, (data, words) in files.items():
+        yield file(f"zip: {what}", data, words)
+    yield file("zip: pickle inside", zipped({"a.txt": b"hello", "b.txt": SYSTEM}), "posix system", CodeError)
+    yield file(
+        "zip: pickle inside, packed", zipped({"b": SYSTEM}, zipfile.ZIP_DEFLATED), "posix system", CodeError
+    )
+    yield file(
+        "zip: program inside", zipped({"lib": b"\x7fELF" + bytes(60)}), "program of the machine", CodeError
+    )
+    yield file(
+        "zip: pytorch inside",
+        lambda: zipped({"m": torchlike.archive({"w": (1,)})}),
+        "PyTorch archive",
+        CodeError,
+    )
+    yield file(
+        "zip: objects in an array of skops",
+        zipped(
+            {
+                "schema.json": b'{"__class__":"a","__module__":"b","__loader__":"c"}',
+                "a.npy": npy(array("'|O'"), SYSTEM),
+            }
+        ),
+        "Python objects",
+        CodeError,
+    )
+    lambda_ = b'{"class_name":"Sequential","config":{"layers":[{"class_name":"Lambda"}]}}'
+    yield file("keras: Lambda", zipped({"config.json": lambda_, "metadata.json": b"{}"}), "Lambda", CodeError)
+    yield file("keras: Lambda in HDF5", lambda: real("keras-lambda.h5"), "Lambda", CodeError)
+
+
+def _tars() -> Iterator[Case]:
+    plain = tarred(("a", b"x", b"0"))
+    files = {
+        "traversal": (tarred(("../a", b"", b"0")), "plain relative path"),
+        "absolute": (retarred(plain, 0, b"/etc/passwd"), "plain relative path"),
+        "backslash": (tarred(("a\\..\\b", b"", b"0")), "backslash"),
+        "link": (tarred(("a", b"", b"2")), "a link"),
+        "hard link": (tarred(("a", b"", b"1")), "a link"),
+        "device": (tarred(("a", b"", b"3")), "a device"),
+        "pipe": (tarred(("a", b"", b"6")), "a device"),
+        "name twice": (tarred(("a", b"", b"0"), ("a", b"", b"0")), "in the tar twice"),
+        "size outside": (retarred(plain, 124, b"77777777777\0"), "outside of"),
+        "size of exabytes": (retarred(plain, 124, b"\x80\0\0\0\x7f" + b"\xff" * 7), "outside of"),
+        "size negative": (retarred(plain, 124, b"\xff" * 12), "outside of"),
+        "size no number": (retarred(plain, 124, b"zzzzzzzzzzz\0"), "no number"),
+        "damaged second header": (
+            tarred(("a", b"x" * 600, b"0"), ("b", b"", b"0"))[:1536] + b"Z" + bytes(1023),
+            "is damaged",
+        ),
+        "name of megabytes": (
+            retarred(tarred(("a", bytes(1 << 20), b"0")), 156, b"L"),
+            "a name of 1048576 bytes",
+        ),
+        "extended size": (
+            tarred(("a" * 200, b"", b"0"), form=tarfile.PAX_FORMAT).replace(b" path=", b" size="),
+            "changes a size",
+        ),
+    }
+    for what, (data, words) in files.items():
+        yield file(f"tar: {what}", data, words)
+    yield file(
+        "tar: pickle inside", tarred(("a", b"text", b"0"), ("b", SYSTEM, b"0")), "posix system", CodeError
+    )
+    for coat, data in packed(tarred(("b", SYSTEM, b"0"))):
+        yield file(f"tar: pickle inside, {coat}", data, "posix system", CodeError)
+    for coat, data in packed(tarred(("../b", b"", b"0"))):
+        yield file(f"tar: traversal, {coat}", data, "plain relative path")
+
+
+def _arrays() -> Iterator[Case]:
+    files = {
+        "shape larger": (npy(array(shape="(9,)"), bytes(8)), "needs 36 bytes"),
+        "shape of exabytes": (npy(array(shape="(1152921504606846976,)"), bytes(8)), "needs"),
+        "bytes behind": (npy(array(), bytes(9)), "needs 8 bytes"),
+        "header of gigabytes": (
+            npy(array(), bytes(8), version=2, size=1 << 30),
+            "a header of 1073741824 bytes",
+        ),
+        "header longer than the file": (npy(array(), size=60_000), "a header of 60000 bytes"),
+        "version 9": (npy(array(), bytes(8), version=9), "format version"),
+        "a call in the header": (
+            npy("{'descr': __import__('os').system('x'), 'fortran_order': False, 'shape': (2,)}"),
+            "another form",
+        ),
+        "nested header": (
+            npy("{'descr': " + "[" * 9000 + "]" * 9000 + ", 'fortran_order': False, 'shape': (2,)}"),
+            "form",
+        ),
+        "product in the shape": (npy(array(shape="(2*10**9,)")), "another form"),
+        "negative size": (npy(array(shape="(-1,)")), "another form"),
+        "long size": (npy(array(shape=f"({'9' * 40},)")), "the size"),
+        "many dimensions": (npy(array(shape=f"({'1,' * 65})"), bytes(4)), "more than 64 dimensions"),
+        "unknown type": (npy(array("'object'")), "unknown type"),
+        "types in a list": (npy(array("'i4,O'")), "unknown type"),
+        "record without types": (npy(array("[]")), "form that is not read"),
+        "record in other quotes": (npy(array('[("a", "O")]')), "form that is not read"),
+        "record of an alias": (npy(array("[('a', 'object')]")), "unknown type"),
+        "record with a title": (npy(array("[(('t', 'x'), '|O')]")), "unknown type"),
+        "cut off": (b"\x93NUMPY\x01", "format version"),
+    }
+    for what, (data, words) in files.items():
+        yield file(f"npy: {what}", data, words)
+    yield file("npy: objects", npy(array("'|O'"), SYSTEM), "Python objects", CodeError)
+    yield file(
+        "npy: objects in a record",
+        npy(array("[('a', '<i4'), ('b', [('c', '|O')])]"), SYSTEM),
+        "objects",
+        CodeError,
+    )
+    yield file("npz: objects", zipped({"a.npy": npy(array("'|O'"), SYSTEM)}), "Python objects", CodeError)
+    for coat, data in packed(npy(array(), bytes(8))):
+        yield file(f"npy: {coat}", data, "which NumPy does not read")
+
+
+def _parquet() -> Iterator[Case]:
+    deep = b"\x19\x1c" * 40  # lists of structs of lists
+    files = {
+        "cut off at the front": (real("parquet.parquet")[4:], "both begin and end"),
+        "cut off at the end": (real("parquet.parquet")[:-4], "both begin and end"),
+        "footer larger than the file": (parquet(b"\0", size=1 << 30), "a footer of 1073741824 bytes"),
+        "empty footer": (parquet(b"\0"), "no number of rows"),
+        "bytes behind the footer": (parquet(b"\0\0"), "follow the footer"),
+        "nested": (parquet(deep), "nested deeper"),
+        "list without end": (parquet(b"\x29\xf5" + b"\xff" * 9 + b"\x01"), "a list of"),
+        "map without end": (parquet(b"\x2b" + b"\xff" * 9 + b"\x01"), "a map of"),
+        "text without end": (parquet(b"\x28\xff\xff\xff\x7f"), "cut off"),
+        "unknown type": (parquet(b"\x2e"), "unknown type 14"),
+        "field twice": (parquet(b"\x15\x02\x05\x02\x02\x00"), "twice"),
+        "integer without end": (parquet(b"\x15" + b"\xff" * 12), "has no end"),
+        "schema without root": (parquet(b"\x15\x02\x19\x0c\x16\x00\x19\x0c\x00"), "no schema"),
+        "encrypted": (b"PARE" + bytes(8) + b"PAR1", "encrypted"),
+    }
+    for what, (data, words) in files.items():
+        yield file(f"parquet: {what}", data, words)
+    whole = real("parquet.parquet")
+    yield file(
+        "parquet: columns outside", parquet(whole[_footer_at(whole) : -8], body=b""), "outside of the file"
+    )
+
+
+def _footer_at(data: bytes) -> int:
+    return len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+
+
+def _hdf5() -> Iterator[Case]:
+    whole = real("hdf5-earliest.h5")
+    words = {
+        "external-link": "another file",
+        "external-data": "another file",
+        "virtual": "virtual",
+        "user-block": "before the HDF5",
+    }
+    for name, text in words.items():
+        yield file(f"hdf5: {name}", lambda n=name: real(f"hdf5-{n}.h5"), text)  # type: ignore[misc]
+    files = {
+        "cut off": (whole[: len(whole) // 2], "before its declared end"),
+        "unknown superblock": (whole[:8] + b"\x09" + whole[9:], "superblock 9"),
+        "short addresses": (whole[:13] + b"\x04\x04" + whole[15:], "not 8 bytes"),
+        "root outside": (whole[:64] + b"\xff" * 7 + b"\x0f" + whole[72:], "outside of"),
+        "base elsewhere": (whole[:24] + b"\x08" + whole[25:], "does not begin"),
+        "only the signature": (FIRST, "outside of"),
+        "tree that turns round": (_turning(whole), ""),
+    }
+    for what, (data, text) in files.items():
+        yield file(f"hdf5: {what}", data, text)
+
+
+def _turning(whole: bytes) -> bytes:
+    """Return a file whose first tree of a group has itself as its child."""
+    at = whole.find(b"TREE\0")
+    return whole[: at + 5] + b"\x01" + whole[at + 6 : at + 32] + struct.pack("<Q", at) + whole[at + 40 :]
+
+
+def _pickles() -> Iterator[Case]:
+    programs = {
+        "system": SYSTEM,
+        "exec": BUILTIN,
+        "without an end": SYSTEM[:-1],
+        "that fails afterwards": SYSTEM[:-1] + b"\xff\xff",
+        "with bytes behind": SYSTEM + b"trailing",
+        "instance": b"(S'id'\niposix\nsystem\n.",
+        "object": b"(cposix\nsystem\nS'id'\no.",
+        "newobj": b"\x80\x02cbuiltins\nobject\n)\x81.",
+        "behind a long line": b"V" + b"a" * 70_000 + b"\n0" + SYSTEM,
+        "behind a long text": b"T" + struct.pack("<I", 300_000) + b"a" * 300_000 + b"0" + SYSTEM,
+        "behind many instructions": b"N0" * 155_000 + SYSTEM,
+        "under a frame that lies": b"\x80\x04\x95"
+        + b"\xff" * 8
+        + b"\x8c\x05posix\x8c\x06system\x93\x8c\x02id\x85R.",
+        "by a memo": b"\x80\x04\x8c\x05posix\x94\x8c\x06system\x94h\x00h\x01\x93\x8c\x02id\x85R.",
+        "data alone": b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00]\x94(K\x01K\x02K\x03e.",
+        "of stacks": b"(" * 200_000,
+    }
+    for what, data in programs.items():
+        yield file(f"pickle: {what}", data, "loading runs code", CodeError)
+    laughs = (
+        b"\x80\x04]\x94("
+        + b"K\x01" * 10
+        + b"e"
+        + b"".join(b"]\x94(" + b"h" + bytes([n]) * 1 + b"e" for n in range(40))
+        + b"."
+    )
+    yield file("pickle: laughs", laughs, "loading runs code", CodeError)
+    for coat, data in packed(SYSTEM):
+        yield file(f"pickle: {coat}", data, "posix system", CodeError)
+    for coat, data in packed(b"T" + struct.pack("<I", 1 << 20) + b"a" * (1 << 20) + b"0" + SYSTEM):
+        yield file(f"pickle: {coat}, behind a megabyte", data, "loading runs code", CodeError)
+    yield file("pickle: joblib", lambda: real("joblib-lz4.joblib"), "loading runs code", CodeError)
+    yield file("pytorch: archive", lambda: torchlike.archive({"w": (2,)}), "it is a pickle", CodeError)
+    yield file(
+        "pytorch: TorchScript", lambda: torchlike.archive({"w": (2,)}, script=True), "TorchScript", CodeError
+    )
+    yield file("pytorch: older form", lambda: torchlike.legacy({"w": (2,)}), "it is a pickle", CodeError)
+    for what, data in {"elf": b"\x7fELF\x02", "pe": b"MZ" + bytes(58) + b"\x40\0\0\0PE\0\0", "macho": b"\xcf\xfa\xed\xfe", "wasm": b"\0asm\1\0\0\0",
+                       "bytecode": b"\xa7\x0d\x0d\x0a" + bytes(12)}.items():  # fmt: skip
+        yield file(f"program: {what}", data, "loading runs code", CodeError)
+
+
+def _json() -> Iterator[Case]:
+    def named(name: str, data: bytes, words: str) -> Case:
+        return Case(f"json: {name}", "json", lambda: data, FormatError, words)
+
+    yield named("key twice", b'{"a":1,"a":2}', "a key twice")
+    yield named("key twice within", b'[{"a":{"b":1,"b":1}}]', "a key twice")
+    yield named("nested lists", b"[" * 100_000, "nested too deeply")
+    yield named("nested objects", b'{"a":' * 50_000 + b"1" + b"}" * 50_000, "nested too deeply")
+    yield named("nested, of megabytes", b"[" * (8 << 20), "nested too deeply")
+
+
+def _polyglots() -> Iterator[Case]:
+    archive = zipped({"a": b"x"})
+    hidden = zipped({"m/data.pkl": SYSTEM, "m/version": b"3"})
+    table = safetensors({"a": tensor(0, len(hidden))}, hidden)
+    image = b"\x89PNG\r\n\x1a\n" + bytes(504)
+    files: dict[str, bytes] = {
+        "safetensors and an archive": table,
+        "gguf and an archive": gguf() + hidden,
+        "array and an archive": npy(array("'|u1'", f"({len(hidden)},)"), hidden),
+        "picture and an archive": image + archive,
+        "program and an archive": b"\x7fELF" + bytes(60) + archive,
+        "text and an archive": b"# README\n" + archive,
+        "parquet and an archive": b"PAR1" + bytes(8) + archive,
+        "hdf5 behind an archive": archive + bytes(512 - len(archive)) + FIRST + bytes(100),
+        "hdf5 behind a picture": image + FIRST + bytes(100),
+        "hdf5 behind gguf": gguf() + bytes(512 - len(gguf())) + FIRST + bytes(200),
+        "gguf and parquet": gguf() + bytes(8) + b"PAR1",
+        "array and parquet": npy(array("'|u1'", "(8,)"), b"\0\0\0\0PAR1"),
+        "safetensors and parquet": safetensors({"a": tensor(0, 8)}, b"\0\0\0\0PAR1"),
+        "tar and gguf": retarred(tarred(("a", b"", b"0")), 0, gguf()[:32]),
+        "tar and an archive": tarred(("a", b"x", b"0")) + archive,
+        "tar and hdf5": tarred(("a", FIRST, b"0")),
+        "pickle and an archive": b"cposix\nsystem\n(S'id'\ntR." + archive,
+        "pickle and gguf behind it": SYSTEM + bytes(512 - len(SYSTEM)) + FIRST + bytes(64),
+        "checkpoint and gguf": gguf() + bytes(40) + real("variables.index")[-48:],
+    }
+    for what, data in files.items():
+        yield file(f"polyglot: {what}", data, "")
+    size = 0x58 | 4 << 8
+    text = b'{"__metadata__":{"a":"'
+    pad = b"b" * (4 + 5 - 8 - len(text))
+    header = text + pad
+    program = (header + b"0" + SYSTEM).ljust(size - 3, b" ")
+    yield file("polyglot: pickle in a header", struct.pack("<Q", size) + program + b'"}}', "")
