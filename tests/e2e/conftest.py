@@ -24,6 +24,7 @@ from steelyard.errors import InputError
 from steelyard.market import Market
 from steelyard.service.account import Account
 from steelyard.service.context import Settings
+from steelyard.storage.base import Store
 from steelyard.storage.embedded import EmbeddedStore
 
 ETHER = 10**18
@@ -125,7 +126,11 @@ def market_of(
     opened = []
 
     def make(
-        account: Account | None = None, *, settings: Settings | None = None, home: Path | None = None
+        account: Account | None = None,
+        *,
+        settings: Settings | None = None,
+        home: Path | None = None,
+        other_store: Store | None = None,
     ) -> Market:
         if account is None:
             account = Account.from_key(Secret(secrets.token_bytes(32)))
@@ -133,7 +138,7 @@ def market_of(
         market = Market(
             node.url,
             deployment=deployment,
-            store=store,
+            store=other_store or store,
             account=account,
             home=home or tmp_path / f"home-{next(count)}",
             settings=settings or Settings(poll=0.05, margin=0),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,48 +16,17 @@ from steelyard.storage.embedded import EmbeddedStore
 from steelyard.storage.server import StoreServer
 from steelyard.storage.unixfs import CHUNK
 from tests.support import kubo
+from tests.support.boxo import Boxo, starter
 from tests.support.kubo import Kubo
 
 ROOT = Path(__file__).parents[2]
 
 
-@dataclass(frozen=True)
-class Served:
-    """A running boxo: where it serves, and the roots of what it was given."""
-
-    url: str
-    roots: dict[str, str]
-
-
-Boxo = Callable[..., Served]
-
-
 @pytest.fixture
 def boxo() -> Iterator[Boxo]:
     """Starts boxo with arguments; all that were started end with the test."""
-    binary = ROOT / "build" / "bin" / "boxo"
-    if not binary.exists():
-        pytest.skip("boxo was not tested: `make peers` builds it where there is Go")
-    with ExitStack() as stack:
-        yield lambda *arguments: stack.enter_context(_serving(binary, *map(str, arguments)))
-
-
-@contextmanager
-def _serving(binary: Path, *arguments: str) -> Iterator[Served]:
-    process = subprocess.Popen([str(binary), *arguments], stdout=subprocess.PIPE, text=True)
-    try:
-        roots: dict[str, str] = {}
-        assert process.stdout is not None
-        for line in process.stdout:
-            kind, *rest = line.split()
-            if kind == "url":
-                yield Served(rest[0], roots)
-                return
-            roots[rest[0]] = rest[1]
-        raise AssertionError(f"boxo {arguments} ended by itself")
-    finally:
-        process.kill()
-        process.communicate()
+    with starter() as start:
+        yield start
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,8 @@ from steelyard.storage.embedded import EmbeddedStore
 from steelyard.storage.gateway import GatewayStore
 from steelyard.storage.server import StoreServer
 from steelyard.storage.unixfs import CHUNK
-from tests.peers.conftest import FILES, Boxo, Given, add
+from tests.peers.conftest import FILES, Given, add
+from tests.support.boxo import Boxo
 
 RAW = "application/vnd.ipld.raw"
 CAR = "application/vnd.ipld.car"
