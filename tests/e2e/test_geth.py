@@ -40,6 +40,10 @@ from steelyard.demo.dishonest import publish_false
 from steelyard.domain.header import parse as parse_header
 from steelyard.domain.types import Address, State
 from steelyard.errors import InputError, LeafError, RefusedError, TrailError, UnsafeError
+from steelyard.indexer.entries import CONTRACT_OF
+from steelyard.indexer.evidence import prove_entries, prove_heads
+from steelyard.indexer.schema import SHIFT
+from steelyard.indexer.source import Source
 from steelyard.market import Market
 from steelyard.service.account import Account
 from steelyard.service.context import Settings
@@ -363,6 +367,23 @@ def test_a_sale_that_is_not_delivered_in_time_is_refunded(
     chain.forward(HOUR + 1)
     assert buyer.refund(purchase).state is State.REFUNDED
     assert buyer.withdraw().amount == PRICE + MIN_BOND
+
+
+def test_headers_prove_what_an_index_reads(chain: Chain) -> None:
+    """All receipts and transactions of every block, and the heads at the newest one: this is how endpoints that disagree are judged."""
+    contracts = {name: chain.deployment.contracts[name].address for name in ("Assets", "Market", "Treasury")}
+    source = Source(chain.rpc, contracts)
+    newest = source.newest()
+    found = source.entries(0, newest.number).entries
+    for number in range(newest.number + 1):
+        proven = prove_entries(source, source.block(number))
+        assert proven.has_hashes
+        assert proven.entries == [entry for entry in found if entry.pos >> SHIFT == number]
+    pairs = sorted({(bytes(contracts[CONTRACT_OF[entry.kind]]), entry.subject) for entry in found})
+    assert len(pairs) > 1
+    proved = prove_heads(source, newest, pairs)
+    assert proved == source.heads(pairs, newest.hash) and bytes(32) not in proved
+    assert prove_heads(source, newest, [(pairs[0][0], b"\1" * 32)]) == [bytes(32)]
 
 
 # -- two clients, one outcome ------------------------------------------------------------------------------------------

@@ -38,8 +38,9 @@ class Follower:
     def __init__(
         self,
         shop: Shop,
-        path: Path,
+        path: Path | str,
         *,
+        holder: str = "the only one",
         urls: Sequence[str] = (),
         timeout: float = 20.0,
         attempts: int = 4,
@@ -49,6 +50,7 @@ class Follower:
         self.path = path
         self.told: list[Report] = []
         self._confirm = confirm
+        self._holder = holder
         self._endpoints = [
             Rpc(url, chain_id=shop.rpc.chain_id, timeout=timeout, attempts=attempts, pause=0.01)
             for url in urls or [shop.node.url]
@@ -62,7 +64,7 @@ class Follower:
             self._endpoints,
             self.shop.deployment,
             confirm=self._confirm,
-            holder="the only one",
+            holder=self._holder,
             tell=self.told.append,
         )
 
@@ -98,6 +100,7 @@ class Follower:
     def restart(self) -> None:
         """Throw all of it away."""
         self.database.close()
+        assert isinstance(self.path, Path)
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
                 self.path.with_name(self.path.name + suffix).unlink()

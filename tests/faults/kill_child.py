@@ -2,7 +2,8 @@
 
 The first line of its input is JSON: the settings, and the file descriptor of the listening socket. Then come orders, one line of JSON each:
 ``{"what": "index", "commit": 3, "when": "before"}`` ends the process by its own hand right before or after its third commit,
-``{"what": "index", "after": 0.02}`` from outside after so many seconds, ``{"what": "serve"}`` never: whoever gave the order kills it.
+``{"what": "index", "after": 0.02}`` from outside after so many seconds, ``{"what": "serve"}`` and ``{"what": "lead", "holder": "a"}``, which
+follows the chain under its own name, never: whoever gave the order kills it.
 To each the answer is a line with the process id, and a line with how it ended.
 """
 
@@ -16,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +81,19 @@ class Killing(Database):
 def index(given: dict[str, Any], order: dict[str, Any]) -> None:
     """Bring the index up to the newest block."""
     deployment = Deployment.load(Path(given["deployment"]))
-    database = open_database(Path(given["database"]))
+    database = open_database(given["database"])
     if "commit" in order:
         database = Killing(database, commit=order["commit"], when=order["when"])
     Indexer(database, [Rpc(given["rpc"], chain_id=deployment.chain_id)], deployment, holder=HOLDER).catch_up()
+
+
+def lead(given: dict[str, Any], order: dict[str, Any]) -> None:
+    """Follow the chain as one of several processes."""
+    deployment = Deployment.load(Path(given["deployment"]))
+    rpc = Rpc(given["rpc"], chain_id=deployment.chain_id)
+    Indexer(open_database(given["database"]), [rpc], deployment, holder=order["holder"]).run(
+        threading.Event(), every=0.05
+    )
 
 
 def serve(given: dict[str, Any], order: dict[str, Any]) -> None:
@@ -132,7 +143,7 @@ def child(given: dict[str, Any], order: dict[str, Any]) -> int:
     if pid == 0:
         code = 1
         try:
-            {"index": index, "serve": serve}[order["what"]](given, order)
+            {"index": index, "lead": lead, "serve": serve}[order["what"]](given, order)
             code = 0
         finally:
             os._exit(code)
@@ -149,6 +160,8 @@ def child(given: dict[str, Any], order: dict[str, Any]) -> int:
 def main() -> None:
     """Carry out orders until there are none."""
     given = json.loads(sys.stdin.readline())
+    if given["database"].startswith("postgresql://"):
+        import_module("steelyard.indexer.postgres")  # once here, not in every child
     print("ready", flush=True)
     for line in sys.stdin:
         print(json.dumps({"signal": child(given, json.loads(line))}), flush=True)

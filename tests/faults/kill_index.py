@@ -1,10 +1,12 @@
 """Kills the index and the HTTP service again and again, and then counts. `make kill ARGS=--index`.
 
-    python -m tests.faults.kill_index [--kills N] [--lives N] [--seed N]
+    python -m tests.faults.kill_index [--kills N] [--lives N] [--turns N] [--seed N] [--postgres]
 
 The index is killed right before and right after each of its commits, while it is built, while it goes on, and while it undoes a
 re-organisation; then N times at random. After each death its file is checked and folded again from its own entries; at the end its
 content hash must be that of a fresh one.
+
+With --postgres the same in PostgreSQL, by SIGKILL of its client. Then two processes keep one index, and the one that leads is killed, N times.
 
 The service (HTTP and leader in one process) is killed N times in the middle of a request, while somebody signs in, uploads, repeats
 requests under an ``Idempotency-Key``, and webhooks tell of entries. What was acknowledged must be there in the next life.
@@ -33,6 +35,7 @@ from steelyard.api.server import listen, url_of
 from steelyard.chain.hexdata import checksum_address
 from steelyard.crypto.secret import Secret
 from steelyard.errors import SteelyardError
+from steelyard.indexer.database import open_database
 from steelyard.indexer.verify import check
 from steelyard.service.account import Account
 from tests.e2e.kill.shop import Service as Keys
@@ -40,6 +43,7 @@ from tests.e2e.kill.shop import Shop, opened
 from tests.faults.index import Follower, differences, folded, rows_of_index, rows_of_ledger
 from tests.faults.served import Served
 from tests.faults.stories import Chain, Storyteller, mixed
+from tests.support.postgres import Postgres, postgres, stop_postgres
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 0.12
@@ -51,7 +55,7 @@ def zygote(given: dict[str, Any], *, files: tuple[int, ...] = ()) -> Iterator[su
     """Start the process that is forked."""
     path = os.pathsep.join([str(ROOT / "backend"), str(ROOT)])
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
-    log = Path(given["database"]).with_name("children.log")
+    log = Path(given["deployment"]).with_name("children.log")
     with (
         log.open("wb") as errors,
         subprocess.Popen(
@@ -118,12 +122,12 @@ class Index:
 class IndexCampaign:
     """A chain that goes on and back, and an index that dies."""
 
-    def __init__(self, shop: Shop, *, seed: int) -> None:
+    def __init__(self, shop: Shop, *, seed: int, place: Path | str | None = None) -> None:
         self.shop = shop
         self.chance = random.Random(seed)
         self.teller = Storyteller(shop, seed=seed)
         self.chain = Chain(shop, self.teller.people)
-        self.place = shop.folder / "index.sqlite"
+        self.place = place or shop.folder / "index.sqlite"
         self.counted = Index()
         self._said = mixed([self.teller.story() for _ in range(3)], self.chance)
         self._fork = ""
@@ -186,6 +190,11 @@ class IndexCampaign:
 
     def forget(self) -> None:
         """Delete the index: it is only a cache."""
+        if isinstance(self.place, str):
+            database = open_database(self.place)
+            database.clear()
+            database.close()
+            return
         for suffix in ("", "-wal", "-shm"):
             self.place.with_name(self.place.name + suffix).unlink(missing_ok=True)
 
@@ -217,11 +226,11 @@ class IndexCampaign:
             fresh.close()
 
 
-def index_campaign(folder: Path, *, kills: int, seed: int) -> Index:
-    """Run the index's part."""
+def index_campaign(folder: Path, *, kills: int, seed: int, place: str | None) -> Index:
+    """Run the index's part; in PostgreSQL if a database is given."""
     began = time.monotonic()
     with opened(folder) as shop:
-        made = IndexCampaign(shop, seed=seed)
+        made = IndexCampaign(shop, seed=seed, place=place)
         made.chain.empty(1200)  # the index is built in two ranges
         made.news()
         with zygote(made.given()) as process:
@@ -531,17 +540,33 @@ def main() -> int:
     parser.add_argument("--index", action="store_true", help="as `make kill ARGS=--index` says it")
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--lives", type=int, default=300)
+    parser.add_argument("--turns", type=int, default=20)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    parser.add_argument("--postgres", action="store_true", help="the index alone, in PostgreSQL")
     given = parser.parse_args()
     print(f"kill: seed {given.seed}", flush=True)
+    server = postgres() if given.postgres else None
+    try:
+        return campaign(given, server)
+    finally:
+        stop_postgres()
+
+
+def campaign(given: argparse.Namespace, server: Postgres | None) -> int:
+    """Run all parts; returns the exit code."""
     failed = 0
     with tempfile.TemporaryDirectory(prefix="steelyard-kill-") as name:
-        for part in ("index", "service"):
+        for part in ("index", "take-over", *(() if server else ("service",))):
             place = Path(name) / part
             place.mkdir()
-            counted: Index | Lives
+            counted: Any
+            database = server.database() if server else None
             if part == "index":
-                counted = index_campaign(place, kills=given.kills, seed=given.seed)
+                counted = index_campaign(place, kills=given.kills, seed=given.seed, place=database)
+            elif part == "take-over":
+                from tests.faults.take_over import take_over_campaign
+
+                counted = take_over_campaign(place, turns=given.turns, seed=given.seed, place=database)
             else:
                 counted = lives_campaign(place, lives=given.lives, seed=given.seed)
             print(f"kill: {counted.line()}", flush=True)

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.e2e.kill.shop import opened
 from tests.faults.kill_index import IndexCampaign, lives_campaign, zygote
+from tests.support.postgres import postgres, stop_postgres
 
 
-def test_the_index_survives_a_few_deaths(program: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[None]:
+    yield
+    stop_postgres()
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
+def test_the_index_survives_a_few_deaths(program: Path, tmp_path: Path, dialect: str) -> None:
+    place = postgres().database() if dialect == "postgres" else None
     with opened(tmp_path) as shop:
-        made = IndexCampaign(shop, seed=20261121)
+        made = IndexCampaign(shop, seed=20261121, place=place)
         made.news()
         with zygote(made.given()) as process:
             made.at_random(process, 4)

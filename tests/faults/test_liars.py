@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from steelyard.indexer import confirm
 from tests.faults.liars import Place, Stage, stage
 from tests.faults.lies import LIES
 
@@ -55,3 +56,15 @@ def test_the_second_endpoint_lies(made: Stage, name: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ALONE)
 def test_an_endpoint_that_lies_alone_leaves_nothing_false(made: Stage, name: str, tmp_path: Path) -> None:
     tell(made, name, "alone", tmp_path)
+
+
+@pytest.mark.parametrize("place", ["preferred", "second"])
+def test_who_is_always_wrong_is_not_refuted_block_by_block(
+    made: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Place
+) -> None:
+    monkeypatch.setattr(confirm, "_MOST", 2)
+    for proxy in (made.honest, made.liar):
+        proxy.forget()
+    tell(made, "gives none", place, tmp_path)
+    asked = [body for proxy in (made.honest, made.liar) for body in proxy.sent]
+    assert 2 <= sum(b"eth_getTransactionReceipt" in body for body in asked) <= 8

@@ -22,6 +22,8 @@ from steelyard.indexer.source import Source
 
 _SLOTS: Final = 64
 """Heads that are proved in one request."""
+_TRANSACTIONS: Final = 20_000
+"""Of a block, at most: five times what fits into one of 100 million gas. Who lists more only wants to be asked for long."""
 _BATCH: Final = 50
 """Receipts, or transactions, that are asked for in one request."""
 
@@ -88,7 +90,11 @@ def prove_entries(source: Source, block: Block) -> Proven:
         ProofError: it brought other receipts than the block has, or no transactions to ask for.
     """
     listed = block.raw.get("transactions")
-    if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
+    if (
+        not isinstance(listed, list)
+        or len(listed) > _TRANSACTIONS
+        or not all(isinstance(item, str) for item in listed)
+    ):
         raise ProofError(f"{source.name} does not list the transactions of block {block.number}")
     root = read_data(block.raw.get("receiptsRoot"), "receipts root", 32)
     answers = _asked(source, "eth_getTransactionReceipt", listed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from steelyard.chain.transport import Answer, TransportFault
 from steelyard.domain.hash import keccak256
 from steelyard.domain.header import encode_fields
-from steelyard.errors import ChainError
+from steelyard.errors import ChainError, NotFoundError
 from steelyard.indexer.database import Database, open_database
 from steelyard.indexer.report import Fault, Report, Undone
 from tests.support.history import Chain, Market
@@ -155,11 +156,35 @@ def test_who_moves_on_is_not_left(database: Database) -> None:
 def test_blocks_that_do_not_link_do_not_lead(database: Database) -> None:
     chain, told = grown(), list[Report]()
     honest, liar = View(chain, "honest"), View(chain, "liar")
+    liar.forge(12 + 256)
     liar.forge(5_000_000)
     following = follower(database, honest, liar, tell=told.append)
     catch_up(following.step, 2 * LOOKS)
     assert newest_row(database) == (12, 1)
     assert set(named(told)) == {"liar"}
+
+
+def test_a_chain_that_is_invented_is_followed_a_little_way_and_given_up(
+    database: Database, tmp_path: Path
+) -> None:
+    """On a chain that stands still, the second endpoint goes on with blocks of its own, and claims to be millions further."""
+    chain = grown()
+    honest, liar = View(chain, "honest"), View(chain, "liar")
+    empty = {"logsBloom": "0x" + "00" * 256}
+    parent = chain.blocks[12].header["hash"]
+    for number in (*range(13, 12 + 257), *range(5_000_000 - 256, 5_000_001)):
+        liar.forge(number, parentHash=parent, **empty)
+        parent = liar.forged[number]["hash"]
+    following = follower(database, honest, liar)
+    for _ in range(2 * LOOKS):
+        with contextlib.suppress(ChainError, NotFoundError):
+            following.step()
+    assert newest_row(database) == (12 + 256, 0)
+    assert rows(database, "SELECT max(number) FROM blocks WHERE proved = 1") == [(12,)]
+    chain.mine(count=2)
+    following.step()
+    assert newest_row(database) == (13, 0)
+    assert hash_of(database) == fresh(chain, tmp_path)
 
 
 def test_a_second_endpoint_that_is_one_block_behind_delays_the_proof_only(database: Database) -> None:
@@ -406,6 +431,7 @@ def test_a_liar_leads_no_longer_and_has_no_voice(database: Database, tmp_path: P
         liar.forge(number, receiptsRoot="0x" + "11" * 32)
     following = follower(database, liar, honest)
     following.step()
+    assert following._endpoints.leader.name == "honest"
     # Now it has another newest block, and is the preferred one; but it was convicted.
     liar.forge(400, stateRoot="0x" + "22" * 32)
     chain.mine(count=1)
