@@ -95,6 +95,7 @@ def serving(root: Path, kind: str, database: Path, questions: Path) -> Iterator[
 
 
 def _ours(database: Path) -> None:
+    from steelyard.api.endpoints import application
     from steelyard.api.server import Server, listen
     from steelyard.api.service import Limits, Options, Service
     from steelyard.indexer.database import open_database
@@ -115,7 +116,8 @@ def _ours(database: Path) -> None:
             inline=True,
         )
         opened = listen("127.0.0.1:0")
-        server = Server(service, sockets=[opened])
+        limits = service.options.limits
+        server = Server(application(service), limits=limits, sockets=[opened], stopping=service.stopping)
         _until_end(server.stop)
         print(opened.getsockname()[1], flush=True)
         server.serve_until_stopped()

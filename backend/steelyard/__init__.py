@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from steelyard.errors import SteelyardError
     from steelyard.market import Market
     from steelyard.service.account import Account
+    from steelyard.service.budget import Budget
     from steelyard.service.context import Settings
 
-__all__ = ["Account", "Market", "Settings", "SteelyardError"]
+__all__ = ["Account", "Budget", "Market", "Settings", "SteelyardError"]
 
 _HOME = {
     "Account": "steelyard.service.account",
+    "Budget": "steelyard.service.budget",
     "Market": "steelyard.market",
     "Settings": "steelyard.service.context",
     "SteelyardError": "steelyard.errors",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from steelyard.domain.types import Address, AssetKind, OfferId, PurchaseId, RequestId
 from steelyard.service.book_methods import BookMethods
+from steelyard.service.metered_methods import MeteredMethods
 from steelyard.service.seller_methods import Kind, Progress, SellerMethods, as_kind
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _WAIT = 600.0
 """Seconds that ``buy`` waits for the delivery."""
 
 
-class Market(SellerMethods, BookMethods):
+class Market(SellerMethods, MeteredMethods, BookMethods):
     """One market on one chain, for one account or none.
 
     Safe to use from several threads; close it, or use ``with``.

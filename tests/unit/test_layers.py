@@ -1,4 +1,4 @@
-"""Arrows go one way: cli, api, demo -> market -> service -> query -> indexer -> audit, formats, storage, chain, crypto -> domain -> errors."""
+"""Arrows go one way: cli, demo -> gateway -> api -> market -> service -> query -> indexer -> audit, formats, storage, chain, crypto -> domain -> errors."""
 
 import ast
 from pathlib import Path
@@ -9,13 +9,14 @@ PACKAGE = Path(__file__).parents[2] / "backend" / "steelyard"
 
 BASE = {"errors"}
 PARTS = {"domain"} | BASE
-SERVED = PARTS | {"config", "formats", "crypto", "storage", "chain", "audit", "indexer", "query"}
+SERVED = PARTS | {"config", "formats", "crypto", "metering", "storage", "chain", "audit", "indexer", "query"}
 ALLOWED = {
     "errors": set(),
     "config": BASE | {"domain"},
     "domain": BASE,
     "formats": PARTS,
     "crypto": PARTS,
+    "metering": PARTS | {"crypto"},
     "storage": PARTS,
     "chain": PARTS,
     "audit": PARTS,
@@ -24,8 +25,9 @@ ALLOWED = {
     "service": SERVED | {"market"},
     "market": SERVED | {"service"},
     "api": SERVED | {"service", "market"},
-    "cli": SERVED | {"service", "market", "api"},
-    "demo": SERVED | {"service", "market", "api"},
+    "gateway": SERVED | {"service", "market", "api"},
+    "cli": SERVED | {"service", "market", "api", "gateway"},
+    "demo": SERVED | {"service", "market", "api", "gateway"},
     "__init__": {"market", "errors", "service"},
 }
 ENVIRONMENT = {"config.py"}

@@ -18,7 +18,29 @@ from prometheus_client.registry import Collector
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of request times, seconds."""
 STATUSES: Final = (
-    *(200, 201, 202, 204, 206, 304, 400, 401, 403, 404, 405, 406, 408, 409, 413, 415, 416, 422, 429, 431),
+    *(
+        200,
+        201,
+        202,
+        204,
+        206,
+        304,
+        400,
+        401,
+        402,
+        403,
+        404,
+        405,
+        406,
+        408,
+        409,
+        413,
+        415,
+        416,
+        422,
+        429,
+        431,
+    ),
     *(500, 502, 503, 0),
 )
 """Statuses that are counted; 0 stands for any other."""
@@ -36,7 +58,13 @@ class Metrics(Collector):
     """Counters by endpoint, of one process and all others."""
 
     def __init__(
-        self, names: Sequence[str], *, memory: mmap.mmap | None = None, workers: int = 1, worker: int = 0
+        self,
+        names: Sequence[str],
+        *,
+        memory: mmap.mmap | None = None,
+        workers: int = 1,
+        worker: int = 0,
+        offset: int = 0,
     ) -> None:
         """Take the row of a process.
 
@@ -45,12 +73,13 @@ class Metrics(Collector):
             memory: that all processes share, `size_of` bytes; private if None.
             workers: how many rows it has.
             worker: index of this process.
+            offset: bytes at the memory's beginning that are somebody else's.
         """
         self._names = (*names, "none")
         self._workers = workers
         if memory is None:
             memory = mmap.mmap(-1, size_of(len(names), workers))
-        self._all = memoryview(memory).cast("Q")
+        self._all = memoryview(memory)[offset:].cast("Q")
         row = len(self._names) * _WIDTH
         self._row = self._all[worker * row : (worker + 1) * row]
         self._start = {name: index * _WIDTH for index, name in enumerate(self._names)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -99,7 +99,7 @@ class Problem(Exception):
     """Ends a request with a problem.
 
     Attributes:
-        code: one of `CODES`.
+        code: one of `codes`.
         detail: a sentence about this request, for people; may quote it, and nothing of this machine.
         parameter: name of the parameter or member that is wrong.
         contract_error: name of the contract's error.
@@ -107,6 +107,9 @@ class Problem(Exception):
         headers: further headers.
         members: further members of the document.
     """
+
+    codes: ClassVar[Mapping[str, tuple[int, str]]] = CODES
+    """Status and title of the codes that this class knows."""
 
     def __init__(
         self,
@@ -120,7 +123,7 @@ class Problem(Exception):
         members: Mapping[str, object] | None = None,
     ) -> None:
         """Keep the parts; an unknown code is a mistake of ours (KeyError)."""
-        self.status, self.title = CODES[code]
+        self.status, self.title = self.codes[code]
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail

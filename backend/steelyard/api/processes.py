@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
@@ -32,9 +32,26 @@ Tell = Callable[[str, str], None]
 """Gets a word and a reason: ``ended``, ``started``."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """A process that is to run.
+
+    Attributes:
+        kind: what it is called.
+        module: what it runs.
+        line: what it is told; may hold a key.
+        files: descriptors that it gets.
+    """
+
+    kind: str
+    module: str
+    line: bytes = field(repr=False)
+    files: tuple[int, ...] = ()
+
+
 @dataclass(kw_only=True)
 class _Child:
-    startup: Startup
+    launch: Launch
     process: subprocess.Popen[bytes]
     since: float
     failures: int = 0
@@ -44,62 +61,31 @@ class _Child:
 class Processes:
     """Starts processes, starts them again, and ends them."""
 
-    def __init__(
-        self,
-        first: Startup,
-        *,
-        opened: socket.socket | None,
-        workers: int,
-        index: bool,
-        tell: Tell,
-    ) -> None:
+    def __init__(self, wanted: Sequence[Launch], *, tell: Tell) -> None:
         """Remember what to start; nothing runs yet.
 
         Args:
-            first: what all are told.
-            opened: the listening socket, or None for no HTTP. It is closed here once they have it.
-            workers: how many answer HTTP.
-            index: whether one keeps the index.
+            wanted: what is to run. Descriptors in it are closed here at the end.
             tell: told when one ends and is started again.
         """
         self._tell = tell
         self._stop = threading.Event()
         self._children: list[_Child] = []
         self._thread: threading.Thread | None = None
-        self._files: tuple[int, ...] = ()
-        self._wanted: list[Startup] = []
-        # The account is for those that take plaintext, and not for the one that keeps the index.
-        if index:
-            self._wanted.append(msgspec.structs.replace(first, kind="index", key=None, seed=None))
-        if opened is not None:
-            from steelyard.api.endpoints import endpoints
-            from steelyard.api.metrics import size_of
-
-            memory = startups.shared_memory(size_of(len(endpoints()), workers))
-            self._files = (opened.detach(), memory)
-            for worker in range(workers):
-                self._wanted.append(
-                    msgspec.structs.replace(
-                        first,
-                        kind="http",
-                        socket=self._files[0],
-                        memory=memory,
-                        workers=workers,
-                        worker=worker,
-                    )
-                )
+        self._files = {file for launch in wanted for file in launch.files}
+        self._wanted = list(wanted)
 
     def start(self) -> None:
         """Start all."""
-        for startup in self._wanted:
-            self._children.append(self._begin(startup))
+        for launch in self._wanted:
+            self._children.append(self._begin(launch))
         self._thread = threading.Thread(target=self._watch, name="steelyard-processes", daemon=True)
         self._thread.start()
 
     @property
     def pids(self) -> Sequence[tuple[str, int]]:
         """What runs now, and its process id."""
-        return [(child.startup.kind, child.process.pid) for child in self._children]
+        return [(child.launch.kind, child.process.pid) for child in self._children]
 
     def stop(self) -> None:
         """End all, in order: first they are asked, then killed."""
@@ -119,11 +105,11 @@ class Processes:
             child.process.stdin.close()
         for file in self._files:
             os.close(file)
-        self._files = ()
+        self._files = set()
 
-    def _begin(self, startup: Startup) -> _Child:
-        process = startups.spawn(startup, files=self._files if startup.kind == "http" else ())
-        return _Child(startup=startup, process=process, since=time.monotonic())
+    def _begin(self, launch: Launch) -> _Child:
+        process = startups.spawn(launch.line, module=launch.module, files=launch.files)
+        return _Child(launch=launch, process=process, since=time.monotonic())
 
     def _watch(self) -> None:
         """Start again what ended."""
@@ -136,10 +122,36 @@ class Processes:
                     child.failures = 0 if now - child.since > STEADY else child.failures + 1
                     pause = min(LONGEST, 0.25 * 2**child.failures)
                     child.again = now + pause
-                    self._tell(
-                        "ended", f"the {child.startup.kind} process, with {code}; again in {pause:g} s"
-                    )
+                    self._tell("ended", f"the {child.launch.kind} process, with {code}; again in {pause:g} s")
                     assert child.process.stdin is not None
                     child.process.stdin.close()
                 elif now >= child.again:
-                    self._children[place] = replace(self._begin(child.startup), failures=child.failures)
+                    self._children[place] = replace(self._begin(child.launch), failures=child.failures)
+
+
+def of_service(first: Startup, *, opened: socket.socket | None, workers: int, index: bool) -> list[Launch]:
+    """Return the processes of `steelyard serve`.
+
+    Args:
+        first: what all are told.
+        opened: the listening socket, or None for no HTTP. Its descriptor is theirs from now on.
+        workers: how many answer HTTP.
+        index: whether one keeps the index.
+    """
+    module, wanted = "steelyard.api.worker", []
+    # The account is for those that take plaintext, and not for the one that keeps the index.
+    if index:
+        startup = msgspec.structs.replace(first, kind="index", key=None, seed=None)
+        wanted.append(Launch(kind="index", module=module, line=startups.dump(startup)))
+    if opened is not None:
+        from steelyard.api.endpoints import endpoints
+        from steelyard.api.metrics import size_of
+
+        memory = startups.shared_memory(size_of(len(endpoints()), workers))
+        files = (opened.detach(), memory)
+        for worker in range(workers):
+            startup = msgspec.structs.replace(
+                first, kind="http", socket=files[0], memory=memory, workers=workers, worker=worker
+            )
+            wanted.append(Launch(kind="http", module=module, line=startups.dump(startup), files=files))
+    return wanted

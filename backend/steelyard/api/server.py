@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
-from steelyard.api.endpoints import application, endpoints
+from steelyard.api.endpoints import endpoints
 from steelyard.api.metrics import Metrics
 from steelyard.api.protocol import protocol
-from steelyard.api.service import Options, Service
+from steelyard.api.service import Limits, Options, Service
 from steelyard.api.state import State
 from steelyard.errors import ConfigError
 
@@ -117,12 +118,25 @@ def metrics_of(memory: int, *, workers: int, worker: int) -> Metrics:
 class Server(uvicorn.Server):
     """uvicorn, told from outside when to stop, whose streams end first."""
 
-    def __init__(self, service: Service, *, sockets: Sequence[socket.socket]) -> None:
-        """Make the application; nothing is answered yet."""
-        limits = service.options.limits
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limits: Limits,
+        sockets: Sequence[socket.socket],
+        stopping: asyncio.Event | None = None,
+    ) -> None:
+        """Remember it; nothing is answered yet.
+
+        Args:
+            app: the application.
+            limits: of connections and requests.
+            sockets: that listen.
+            stopping: set when it stops, so that streams end.
+        """
         super().__init__(
             uvicorn.Config(
-                application(service),
+                app,
                 http=protocol(limits),
                 loop="uvloop",
                 ws="none",
@@ -136,7 +150,7 @@ class Server(uvicorn.Server):
                 backlog=BACKLOG,
             )
         )
-        self._service = service
+        self._stopping = stopping
         self._sockets = list(sockets)
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -155,7 +169,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End; uvicorn's, after the streams, for which it would wait."""
-        self._service.stopping.set()
+        if self._stopping is not None:
+            self._stopping.set()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager

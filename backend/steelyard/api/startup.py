@@ -60,24 +60,25 @@ class Startup(msgspec.Struct, frozen=True, kw_only=True):
 
 def dump(startup: Startup) -> bytes:
     """Return the line."""
-    return msgspec.json.encode(startup, enc_hook=_encode) + b"\n"
+    return msgspec.json.encode(startup, enc_hook=encode_hook) + b"\n"
 
 
 def load(stream: BinaryIO) -> Startup:
     """Read the line."""
-    return msgspec.json.decode(stream.readline(MAX_LINE), type=Startup, dec_hook=_decode)
+    return msgspec.json.decode(stream.readline(MAX_LINE), type=Startup, dec_hook=decode_hook)
 
 
-def spawn(startup: Startup, *, files: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+def spawn(line: bytes, *, module: str, files: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     """Start a process; close its ``stdin`` and it ends.
 
     Args:
-        startup: what it is told.
+        line: what it is told, with a line feed at its end.
+        module: what it runs.
         files: descriptors that it gets under the same numbers.
     """
     process = subprocess.Popen(
         # In a group of its own: Ctrl-C is for the one that started it, which ends the others in order.
-        [sys.executable, "-m", "steelyard.api.worker"],
+        [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         pass_fds=tuple(files),
@@ -85,7 +86,7 @@ def spawn(startup: Startup, *, files: Sequence[int] = ()) -> subprocess.Popen[by
     )
     assert process.stdin is not None
     try:
-        process.stdin.write(dump(startup))
+        process.stdin.write(line)
         process.stdin.flush()
     except BrokenPipeError:
         pass  # it ended at once, which its exit code says
@@ -101,13 +102,15 @@ def shared_memory(size: int) -> int:
         return os.dup(file.fileno())
 
 
-def _encode(value: object) -> object:
+def encode_hook(value: object) -> object:
+    """Return a path as text, and a mapping that is only to be read as a table."""
     if isinstance(value, Path):
         return str(value)
     return dict(value)  # type: ignore[call-overload]  # a mapping that is only to be read
 
 
-def _decode(kind: type, value: Any) -> object:
+def decode_hook(kind: type, value: Any) -> object:
+    """Return what `encode_hook` wrote."""
     if kind is Path:
         return Path(value)
     raise NotImplementedError(kind)

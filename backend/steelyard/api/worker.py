@@ -48,12 +48,14 @@ def main() -> int:
 
 def answer(startup: Startup, market: Market, stop: threading.Event) -> None:
     """Answer HTTP on the socket that was handed over, until told to stop."""
+    from steelyard.api.endpoints import application
     from steelyard.api.server import Server, metrics_of, service_of
 
     opened = socket.socket(fileno=startup.socket)
     metrics = metrics_of(startup.memory, workers=startup.workers, worker=startup.worker)
     with service_of(market, startup.config, startup.options, metrics=metrics) as service:
-        server = Server(service, sockets=[opened])
+        limits = service.options.limits
+        server = Server(application(service), limits=limits, sockets=[opened], stopping=service.stopping)
         _when(stop, server.stop)
         server.serve_until_stopped()
 

@@ -41,6 +41,8 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "cat": ("pull", "Write one file of a version, or a part of it."),
         "purchases": ("buy", "List your purchases and licences."),
         "request-key": ("rights", "Ask for the key of a covered version."),
+        "infer": ("usage", "Run a hosted model once."),
+        "channels": ("usage", "List, claim and close channels."),
         "refund": ("rights", "Take back the money of a failed purchase."),
         "dispute": ("rights", "Prove that content is false."),
     },
@@ -51,6 +53,8 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "sales": ("sell", "List purchases and key requests."),
         "deliver": ("sell", "Deliver keys that are paid for."),
         "serve": ("serve", "Deliver keys, keep the index, serve HTTP."),
+        "meter": ("meter", "Offer a version by the unit."),
+        "host": ("host", "Serve models by the call."),
         "settle": ("rights", "Turn a price into revenue."),
         "bond": ("money", "Fund or take a seller's bond."),
         "role": ("rights", "Lend or take back a role."),
@@ -65,6 +69,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     },
     "Audit": {
         "audit": ("audit", "Show, export and verify a trail, or ask the index."),
+        "receipts": ("usage", "Export and verify receipts of metered use."),
         "index": ("index", "Keep the index up to date, which answers audit questions."),
     },
 }

@@ -136,7 +136,7 @@ def serve_command(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     market = session.market if keys or accept_plaintext else session.reader
-    tell = _teller(session)
+    tell = teller(session)
     with ExitStack() as stack:
         if not (no_index and no_http):
             from steelyard.api.service import Limits, Options
@@ -192,7 +192,7 @@ def _processes(
     """Return the processes of index and HTTP, after everything that can be found wrong at once."""
     from dataclasses import replace
 
-    from steelyard.api.processes import Processes
+    from steelyard.api.processes import Processes, of_service
     from steelyard.api.server import listen, url_of
     from steelyard.api.startup import Startup
     from steelyard.indexer.database import open_database
@@ -226,16 +226,13 @@ def _processes(
         seed=None if account is None else account.seed.reveal().hex(),
         interval=float(max(interval, 1)),
     )
-    return Processes(
-        first,
-        opened=opened,
-        workers=workers,
-        index=index,
-        tell=lambda kind, why: tell(Event(kind=kind, why=why)),
-    )
+    wanted = of_service(first, opened=opened, workers=workers, index=index)
+    return Processes(wanted, tell=lambda kind, why: tell(Event(kind=kind, why=why)))
 
 
-def _teller(session: Session) -> Callable[[Event], None]:
+def teller(session: Session) -> Callable[[Event], None]:
+    """Return what tells of a service's events on stderr, as JSON lines if that is wanted."""
+
     def tell(event: Event) -> None:
         if session.as_json:
             session.out.say(event.line(at=time.time()))

@@ -68,6 +68,23 @@ def blind_scalar(seed: Secret, *, chain_id: int, market: bytes, buyer: bytes, sa
     return _scalar(seed, info=info + exact(buyer, 20, "buyer") + exact(salt, 32, "salt"))
 
 
+def voucher_scalar(seed: Secret, *, chain_id: int, channels: bytes, payer: bytes, nonce: int) -> Secret:
+    """Return the key that signs the vouchers of one channel, ``1 <= key < n``: a lost disk loses no channel.
+
+    Args:
+        seed: the payer's seed.
+        chain_id: EIP-155 chain id.
+        channels: address of the contract Channels, 20 bytes.
+        payer: address of the payer, 20 bytes.
+        nonce: of the channel, below 2^64.
+
+    Raises:
+        InputError: an argument has the wrong length or range.
+    """
+    info = b"steelyard/voucher/v1" + uint(chain_id) + exact(channels, 20, "channels")
+    return _scalar(seed, info=info + exact(payer, 20, "payer") + uint(nonce, 8))
+
+
 def proof_nonce(
     secret: Secret, *, context: bytes, public: Point, base: Point, result: Point, counter: int
 ) -> Secret:

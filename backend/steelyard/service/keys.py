@@ -15,8 +15,10 @@ from steelyard.chain.hexdata import to_hex
 from steelyard.crypto import dleq
 from steelyard.crypto.delivery import (
     blind,
+    content_key,
     delivery_context,
     key_context,
+    key_point,
     unwrap,
 )
 from steelyard.crypto.derive import blind_scalar
@@ -71,6 +73,22 @@ class Received:
     def content_key(self, version: Version) -> Secret:
         """Return the content key."""
         return unwrap(self.delivered, b=self.b, commitment=version.key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnKey:
+    """The key of a version that the account sells itself.
+
+    Attributes:
+        kappa: the version's key scalar.
+    """
+
+    kappa: Secret
+
+    def content_key(self, version: Version) -> Secret:
+        """Return the content key."""
+        del version
+        return content_key(key_point(self.kappa))
 
 
 # -- buyer ---------------------------------------------------------------------------------------------------

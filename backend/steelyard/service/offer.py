@@ -65,7 +65,7 @@ def offer(
     """Make an offer; see :meth:`steelyard.Market.offer`."""
     asset = find_asset(context, text_ref)
     _require_seller(context, asset)
-    licence = _licence_text(text)
+    licence = licence_text(text)
     allowed = [context.address(account) for account in allow]
     tree = AllowList(allowed) if allowed else None
     if scope not in _SCOPES:
@@ -94,7 +94,7 @@ def offer(
     )
     check_terms(terms, least_bond=context.deployment.min_bond)
     if not context.dry:
-        _keep_text(context, licence)
+        keep_text(context, licence)
         if tree is not None:
             keep_allow_list(context, tree)
     mined = context.send(context.calls.make_offer(asset.id, terms))
@@ -238,7 +238,7 @@ def _require_seller(context: Context, asset: AssetState) -> None:
         )
 
 
-def _licence_text(text: str | bytes | Path | None) -> bytes:
+def licence_text(text: str | bytes | Path | None) -> bytes:
     """Return the licence's bytes; given as bytes it is never looked for as a file."""
     if text is None:
         return DEFAULT_TEXT.encode()
@@ -257,6 +257,7 @@ def _licence_text(text: str | bytes | Path | None) -> bytes:
     return data
 
 
-def _keep_text(context: Context, data: bytes) -> None:
+def keep_text(context: Context, data: bytes) -> None:
+    """Put a licence's text into the store, where buyers find it by its digest."""
     # At most 1 MiB, so the file is one raw block, named by the digest that stands in the terms.
     context.store.pin(context.store.add_file(io.BytesIO(data)))

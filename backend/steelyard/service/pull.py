@@ -20,6 +20,7 @@ from steelyard.errors import (
     ManifestError,
     NotFoundError,
     RefusedError,
+    SteelyardError,
     VerificationError,
 )
 from steelyard.service.cache import (
@@ -36,7 +37,8 @@ from steelyard.service.checked import kept_roots
 from steelyard.service.chunks import Opened
 from steelyard.service.context import Context
 from steelyard.service.declare import compare
-from steelyard.service.keys import Received, find_proof, from_purchase, no_key, received
+from steelyard.service.keyring import Keyring
+from steelyard.service.keys import OwnKey, Received, find_proof, from_purchase, no_key, received
 from steelyard.service.naming import asset_name, find_purchase, find_version
 from steelyard.service.public import Progress, PublicFolder, open_folder
 from steelyard.service.results import Purchase
@@ -119,11 +121,13 @@ def find_pulled(context: Context, what: object) -> tuple[AssetCache, Known]:
     return cache, pick(cache.all_known(), ref.version, name=what)
 
 
-def find_key(context: Context, what: str | bytes | Purchase) -> tuple[AssetState, VersionState, Received]:
-    """Return the version meant and a delivery of its key to the account.
+def find_key(
+    context: Context, what: str | bytes | Purchase
+) -> tuple[AssetState, VersionState, Received | OwnKey]:
+    """Return the version meant and a delivery of its key to the account, or the key that it sells itself.
 
     Raises:
-        RefusedError: none was delivered that the account's seed opens.
+        RefusedError: none was delivered that the account's seed opens, and it is not the account's own.
         NotFoundError: there is no such version or purchase.
     """
     if isinstance(what, str) and ("/" in what or "@" in what):
@@ -140,16 +144,19 @@ def find_key(context: Context, what: str | bytes | Purchase) -> tuple[AssetState
     return asset, version, _of_purchase(context, asset, version, purchase)
 
 
-def _newest(context: Context, asset: AssetState, version: VersionState) -> Received:
+def _newest(context: Context, asset: AssetState, version: VersionState) -> Received | OwnKey:
     found = received(context, asset, version)
-    if not found:
-        raise no_key(context, asset, version, name=asset_name(context, asset, version.number))
-    return found[0]
+    if found:
+        return found[0]
+    try:
+        return OwnKey(kappa=Keyring(context).kappa(version.commitments))
+    except SteelyardError as exc:
+        raise no_key(context, asset, version, name=asset_name(context, asset, version.number)) from exc
 
 
 def _of_purchase(
     context: Context, asset: AssetState, version: VersionState, purchase: PurchaseState
-) -> Received:
+) -> Received | OwnKey:
     if purchase.buyer == context.account.address and purchase.delivered is not None:
         item = from_purchase(context, asset, purchase)
         if item is None:
@@ -167,7 +174,7 @@ class _Source:
         self,
         context: Context,
         version: VersionState,
-        item: Received,
+        item: Received | OwnKey,
         *,
         name: str,
         cache: AssetCache,
@@ -261,7 +268,9 @@ class _Source:
             ) from exc
 
 
-def open_version(context: Context, version: VersionState, item: Received, *, folder: PublicFolder) -> Opened:
+def open_version(
+    context: Context, version: VersionState, item: Received | OwnKey, *, folder: PublicFolder
+) -> Opened:
     """Return the plaintext of a version; each chunk is compared with the chain if the version was checked here before."""
     return Opened(
         context.store,
@@ -271,7 +280,11 @@ def open_version(context: Context, version: VersionState, item: Received, *, fol
     )
 
 
-def _accusation(context: Context, version: VersionState, item: Received, name: str, exc: LeafError) -> str:
+def _accusation(
+    context: Context, version: VersionState, item: Received | OwnKey, name: str, exc: LeafError
+) -> str:
+    if isinstance(item, OwnKey):
+        return f"{name}: leaf {exc.leaf} is not what this account committed to; nothing was written"
     # A key that opens every leaf needs no proof. Of one that does not, either the seller or the endpoint
     # lied.
     if find_proof(context, item, version.commitments) is None:

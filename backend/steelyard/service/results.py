@@ -31,8 +31,11 @@ from steelyard.domain.types import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from steelyard.chain.metered import ChannelState
     from steelyard.domain.manifest import Manifest
+    from steelyard.domain.metering import ChannelId, MeteredTerms
     from steelyard.market import Market
+    from steelyard.metering.agreement import Agreement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +125,48 @@ class Offered(Sent):
     offer: OfferId
     terms: Terms
     version: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeteredOffered(Sent):
+    """A metered offer that was made.
+
+    Attributes:
+        ref: the version, as people name it.
+        asset: the asset.
+        offer: the offer's id.
+        terms: all terms.
+    """
+
+    ref: str
+    asset: AssetId
+    offer: OfferId
+    terms: MeteredTerms
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelInfo:
+    """A channel, as the chain has it.
+
+    Attributes:
+        channel: its id.
+        ref: the version, as people name it.
+        agreement: parties and terms.
+        deposit: all that was paid in, smallest units of the terms' currency.
+        claimed: what of it went to the version's node.
+        closes_at: end of the window, Unix seconds, once the payer began to close; else 0.
+        state: where it stands.
+        end: last moment of a claim, Unix seconds.
+    """
+
+    channel: ChannelId
+    ref: str
+    agreement: Agreement = field(repr=False)
+    deposit: int
+    claimed: int
+    closes_at: int
+    state: ChannelState
+    end: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,304 @@
+"""Calls, reads and logs of the contract Channels: metered offers and channels (docs/metering.md).
+
+Signatures are those of ``contracts/interfaces/IMeteredOffers.sol`` and ``IChannels.sol``; a test compares them with the compiled ABI.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from steelyard.chain.calls import Call, call_data
+from steelyard.chain.deployment import Deployment
+from steelyard.chain.rpc import BlockId, Rpc
+from steelyard.domain.abi import Value, decode, encode, topic
+from steelyard.domain.hash import keccak256
+from steelyard.domain.metering import METERED_TERMS, ChannelId, MeteredTerms
+from steelyard.domain.types import NATIVE, VERSION, Address, AssetId, NodeId, OfferId, Version, VersionId
+from steelyard.errors import RefusedError, VerificationError
+
+CONTRACT = "Channels"
+PARTIES = "(address,address,uint64)"
+CLAIM = f"(bytes32,{METERED_TERMS},bytes)"
+OFFERED = topic(f"MeteredOffered(bytes32,bytes32,address,{METERED_TERMS})")
+OPENED = topic("ChannelOpened(bytes32,bytes32,address,bytes32,address,uint64,uint128)")
+CLAIMED = topic("UsageClaimed(bytes32,bytes32,address,(bytes32,uint128,uint128,uint64,bytes32)[])")
+MAX_ROWS = 500
+"""Vouchers in one claim: safe below 16,777,216 gas."""
+
+
+class ChannelState(enum.IntEnum):
+    """Where a channel stands."""
+
+    NONE = 0
+    OPEN = 1
+    CLOSING = 2
+    CLOSED = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelRecord:
+    """``IChannels.channels``: amounts in smallest units, ``closes_at`` in Unix seconds or 0."""
+
+    deposit: int
+    claimed: int
+    closes_at: int
+    state: ChannelState
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeteredOfferState:
+    """``IMeteredOffers.offers``; ``expiry`` is 0 if there is no such offer."""
+
+    currency: Address
+    epoch: int
+    expiry: int
+    closed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeteredOffer:
+    """A metered offer from the log, whose id was recomputed.
+
+    Attributes:
+        asset: the asset.
+        offer: its id.
+        terms: all terms.
+        maker: who made it.
+    """
+
+    asset: AssetId
+    offer: OfferId
+    terms: MeteredTerms
+    maker: Address
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A channel from the log: ``IChannels.ChannelOpened``."""
+
+    asset: AssetId
+    channel: ChannelId
+    payer: Address
+    offer: OfferId
+    signer: Address
+    nonce: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claimed:
+    """What a claim paid for in one channel; ``amount`` in smallest units by this claim, the rest in all."""
+
+    channel: ChannelId
+    amount: int
+    units: int
+    sequence: int
+    root: bytes
+    block: int
+    tx_hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoucherRow:
+    """A voucher as it is claimed; ``vs`` as in ERC-2098."""
+
+    payer: Address
+    signer: Address
+    nonce: int
+    units: int
+    sequence: int
+    root: bytes
+    r: bytes
+    vs: bytes
+
+    def packed(self) -> bytes:
+        """Return the 168 bytes of a claim's row."""
+        numbers = (
+            self.nonce.to_bytes(8, "big"),
+            self.units.to_bytes(16, "big"),
+            self.sequence.to_bytes(8, "big"),
+        )
+        return b"".join((self.payer, self.signer, *numbers, self.root, self.r, self.vs))
+
+
+def channels_of(deployment: Deployment) -> Address:
+    """Return where the contract Channels of a market lies.
+
+    Raises:
+        RefusedError: this market has none.
+    """
+    found = deployment.contracts.get(CONTRACT)
+    if found is None:
+        raise RefusedError("this market has no metered use: its deployment has no contract Channels")
+    return found.address
+
+
+def terms_hash(terms: MeteredTerms) -> bytes:
+    """Return the hash of an offer's terms, 32 bytes."""
+    return keccak256(encode((METERED_TERMS,), (terms.abi(),)))
+
+
+class ChannelCalls:
+    """Builds the calls of one contract Channels. Every method raises InputError if a value does not fit its type."""
+
+    def __init__(self, channels: Address) -> None:
+        """Remember where it lies."""
+        self._at = channels
+
+    def make_offer(self, version: Version, terms: MeteredTerms) -> Call:
+        """Make a metered offer; the caller owns the asset or sells it."""
+        return self._build(f"makeOffer({VERSION},{METERED_TERMS})", version.abi(), terms.abi())
+
+    def close_offer(self, asset: AssetId, terms: MeteredTerms) -> Call:
+        """Close a metered offer; channels that are open go on."""
+        return self._build("closeOffer(bytes32,bytes32)", asset, terms_hash(terms))
+
+    def open(self, asset: AssetId, terms: MeteredTerms, *, signer: Address, nonce: int, amount: int) -> Call:
+        """Open a channel; the caller pays, an ERC-20 by its allowance."""
+        value = amount if terms.currency == NATIVE else 0
+        signature = "open(bytes32,bytes32,address,uint64,uint128)"
+        return self._build(signature, asset, terms_hash(terms), signer, nonce, amount, value=value)
+
+    def top_up(self, asset: AssetId, terms: MeteredTerms, parties: tuple[Value, ...], *, amount: int) -> Call:
+        """Add to a deposit; ``parties`` are payer, signer and nonce."""
+        value = amount if terms.currency == NATIVE else 0
+        signature = f"topUp(bytes32,bytes32,{PARTIES},uint128)"
+        return self._build(signature, asset, terms_hash(terms), parties, amount, value=value)
+
+    def claim(self, groups: Sequence[tuple[AssetId, MeteredTerms, Sequence[VoucherRow]]]) -> Call:
+        """Claim what vouchers are worth, a group for each offer; the caller is the payee of each."""
+        values = tuple(
+            (asset, terms.abi(), b"".join(row.packed() for row in rows)) for asset, terms, rows in groups
+        )
+        return self._build(f"claim({CLAIM}[])", values)
+
+    def start_closing(self, asset: AssetId, terms: MeteredTerms, *, signer: Address, nonce: int) -> Call:
+        """Begin to close; the caller is the payer."""
+        signature = f"startClosing(bytes32,{METERED_TERMS},address,uint64)"
+        return self._build(signature, asset, terms.abi(), signer, nonce)
+
+    def close(self, asset: AssetId, terms: MeteredTerms, parties: tuple[Value, ...]) -> Call:
+        """Close a channel: the payee at any time, anybody after its end."""
+        return self._build(f"close(bytes32,{METERED_TERMS},{PARTIES})", asset, terms.abi(), parties)
+
+    def _build(self, signature: str, *values: Value, value: int = 0) -> Call:
+        name = f"{CONTRACT}.{signature[: signature.index('(')]}"
+        return Call(self._at, call_data(signature, *values), value, name)
+
+
+class ChannelViews:
+    """Reads one contract Channels at one block.
+
+    Every method raises ChainError if the endpoint fails, and VerificationError if the answer is not what the contract's ABI says.
+    """
+
+    def __init__(self, rpc: Rpc, channels: Address, *, block: BlockId = "latest") -> None:
+        """Remember whom to ask about what."""
+        self._rpc = rpc
+        self._at = channels
+        self.block = block
+
+    def at(self, block: BlockId) -> ChannelViews:
+        """Return the same contract at another block."""
+        return ChannelViews(self._rpc, self._at, block=block)
+
+    def channel(self, channel: ChannelId) -> ChannelRecord:
+        """Return what is stored about a channel."""
+        kinds = ("uint104", "uint104", "uint40", "uint8")
+        deposit, claimed, closes_at, state = self._ask("channels(bytes32)", kinds, channel)
+        assert isinstance(deposit, int) and isinstance(claimed, int) and isinstance(closes_at, int)
+        if not isinstance(state, int) or state >= len(ChannelState):
+            raise VerificationError("that is no state of a channel")
+        return ChannelRecord(deposit=deposit, claimed=claimed, closes_at=closes_at, state=ChannelState(state))
+
+    def offer(self, offer: OfferId) -> MeteredOfferState:
+        """Return what is stored about a metered offer."""
+        kinds = ("address", "uint32", "uint40", "bool")
+        currency, epoch, expiry, closed = self._ask("offers(bytes32)", kinds, offer)
+        assert isinstance(currency, bytes) and isinstance(epoch, int) and isinstance(expiry, int)
+        return MeteredOfferState(
+            currency=Address(currency), epoch=epoch, expiry=expiry, closed=closed is True
+        )
+
+    def offers_of(self, asset: AssetId, *, first: int, last: int) -> list[MeteredOffer]:
+        """Return the metered offers of an asset from the log of some blocks; ids that do not follow are left out."""
+        found = []
+        for log in self._rpc.get_logs([self._at], (OFFERED, asset), first=first, last=last):
+            (values,) = decode((METERED_TERMS,), log.data)
+            terms = _terms(values)
+            if terms.id(asset) == log.topics[2]:
+                found.append(
+                    MeteredOffer(
+                        asset=asset,
+                        offer=OfferId(log.topics[2]),
+                        terms=terms,
+                        maker=Address(log.topics[3][12:]),
+                    )
+                )
+        return found
+
+    def opened(
+        self, *, payer: Address | None = None, channel: ChannelId | None = None, first: int, last: int
+    ) -> list[Opened]:
+        """Return channels from the log of some blocks, of one payer or one id."""
+        actor = None if payer is None else bytes(12) + payer
+        found = []
+        for log in self._rpc.get_logs([self._at], (OPENED, None, channel, actor), first=first, last=last):
+            offer, signer, nonce, _ = decode(("bytes32", "address", "uint64", "uint128"), log.data)
+            assert isinstance(offer, bytes) and isinstance(signer, bytes) and isinstance(nonce, int)
+            found.append(
+                Opened(
+                    asset=AssetId(log.topics[1]),
+                    channel=ChannelId(log.topics[2]),
+                    payer=Address(log.topics[3][12:]),
+                    offer=OfferId(offer),
+                    signer=Address(signer),
+                    nonce=nonce,
+                )
+            )
+        return found
+
+    def claims(self, offer: OfferId, *, first: int, last: int) -> list[Claimed]:
+        """Return what was claimed under an offer, from the log of some blocks."""
+        found = []
+        for log in self._rpc.get_logs([self._at], (CLAIMED, None, offer), first=first, last=last):
+            uses: Any = decode(("(bytes32,uint128,uint128,uint64,bytes32)[]",), log.data)[0]
+            for channel, amount, units, sequence, root in uses:
+                found.append(
+                    Claimed(
+                        channel=ChannelId(channel),
+                        amount=amount,
+                        units=units,
+                        sequence=sequence,
+                        root=root,
+                        block=log.block_number,
+                        tx_hash=log.tx_hash,
+                    )
+                )
+        return found
+
+    def _ask(self, signature: str, kinds: Sequence[str], *values: Value) -> tuple[Value, ...]:
+        data = self._rpc.eth_call(self._at, call_data(signature, *values), block=self.block)
+        try:
+            return decode(kinds, data)
+        except VerificationError as exc:
+            raise VerificationError(f"0x{self._at.hex()} does not answer as {CONTRACT}") from exc
+
+
+def _terms(values: Any) -> MeteredTerms:
+    payee, currency, price, unit, version, node, window, in_flight, expiry, text, salt = values
+    return MeteredTerms(
+        payee=Address(payee),
+        currency=Address(currency),
+        price=price,
+        unit=unit,
+        version=VersionId(version),
+        node=NodeId(node),
+        window=window,
+        in_flight=in_flight,
+        expiry=expiry,
+        text=text,
+        salt=salt,
+    )

@@ -1,0 +1,1 @@
+"""The gateway: hosts models over the Open Inference Protocol, and is paid by the call (docs/gateway.md)."""

@@ -1,0 +1,310 @@
+"""Claims by itself: at a threshold, before a window closes, at a price of gas (docs/gateway.md, "Claims").
+
+One process claims at a time, by a lease in the database. Every claim goes through the account's outbox, so it is sent under one nonce
+whatever dies; a claim that was made already is skipped by the contract, so nothing is lost by making it twice either.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from steelyard.chain.calls import Call
+from steelyard.chain.metered import (
+    MAX_ROWS,
+    ChannelCalls,
+    ChannelRecord,
+    ChannelState,
+    ChannelViews,
+    MeteredOffer,
+    VoucherRow,
+    channels_of,
+)
+from steelyard.chain.outbox import Outbox
+from steelyard.chain.outbox_file import OutboxState
+from steelyard.crypto.metering import compact
+from steelyard.domain.hash import keccak256
+from steelyard.domain.metering import ChannelId
+from steelyard.domain.types import Address, OfferId
+from steelyard.errors import RefusedError, SteelyardError
+from steelyard.gateway.books import CLOSED, Books, voucher_of
+from steelyard.metering.agreement import Agreement, Place, Signed
+from steelyard.service.context import Context
+from steelyard.service.dispatch import go_on
+from steelyard.service.serving import Event
+
+CLAIM: Final = "claim"
+CLOSE: Final = "close"
+LEASE: Final = 60
+"""Seconds for which a process may claim before it says again that it lives."""
+_UNCLAIMED: Final = (
+    "SELECT channel, payer, signer, nonce, offer, best_sequence, best_units, best_root, best_signature, unclaimed_since, claimed"
+    " FROM gateway_channels WHERE state = 'open'"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """When to claim.
+
+    Attributes:
+        at: claim a channel from so much unclaimed on, smallest units of its currency; 0: whatever there is.
+        after: seconds after which an unclaimed voucher is claimed, however little it is.
+        max_fee: wei per gas above which only what is in danger is claimed; None for no such limit.
+    """
+
+    at: int = 0
+    after: int = 7 * 86_400
+    max_fee: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Due:
+    """A channel with something to claim.
+
+    Attributes:
+        agreement: the channel.
+        signed: its best voucher.
+        record: what the chain says.
+        amount: what a claim would pay now.
+        urgent: it is closing, or its offer is about to expire: claimed at any price of gas.
+        ripe: the threshold or the age is reached.
+    """
+
+    agreement: Agreement
+    signed: Signed
+    record: ChannelRecord
+    amount: int
+    urgent: bool
+    ripe: bool
+
+
+class Claimer:
+    """Looks and claims. For one thread.
+
+    Attributes:
+        outbox: of the account.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        books: Books,
+        outbox: Outbox,
+        offers: dict[OfferId, MeteredOffer],
+        rules: Rules,
+        *,
+        tell: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        """Remember them; nothing is asked.
+
+        Args:
+            context: market and account, which is the payee.
+            books: of the gateway.
+            outbox: of the account.
+            offers: terms by id of what the gateway serves.
+            rules: when to claim.
+            tell: told of each claim.
+        """
+        channels = channels_of(context.deployment)
+        self._context = context
+        self._books = books
+        self.outbox = outbox
+        self._offers = offers
+        self._rules = rules
+        self._tell = tell
+        self._place = Place.of(context.chain_id, channels)
+        self._views = ChannelViews(context.rpc, channels)
+        self._calls = ChannelCalls(channels)
+        self._holder = secrets.token_hex(8)
+
+    def step(self, *, force: bool = False) -> list[Due]:
+        """Claim what is to be claimed now, and return it; nothing if another process has the lease.
+
+        Args:
+            force: claim whatever is due.
+
+        Raises:
+            ChainError: the endpoint failed.
+            DatabaseError: the books failed.
+        """
+        if not self._lease():
+            return []
+        self._go_on()
+        found = self._due()
+        cheap = self._cheap()
+        chosen = [item for item in found if item.amount and (force or item.urgent or (item.ripe and cheap))]
+        by_currency: dict[Address, list[Due]] = {}
+        for item in chosen:
+            by_currency.setdefault(item.agreement.terms.currency, []).append(item)
+        for items in by_currency.values():
+            for at in range(0, len(items), MAX_ROWS):
+                self._claim(items[at : at + MAX_ROWS])
+        for item in found:
+            if item.record.state is ChannelState.CLOSING and not item.amount:
+                self._close(item)
+        return chosen
+
+    # -- what is due ---------------------------------------------------------------------------------------------
+
+    def _due(self) -> list[Due]:
+        with self._books.tables.read() as db:
+            rows = db.rows(_UNCLAIMED)
+        head = self._context.rpc.get_block("latest")
+        views, found = self._views.at(head.hash), []
+        for channel, payer, signer, nonce, offer, *best, since, claimed in rows:
+            known = self._offers.get(OfferId(bytes(offer)))
+            if known is None:
+                continue
+            agreement = Agreement.of(
+                self._place,
+                asset=known.asset,
+                terms=known.terms,
+                payer=Address(bytes(payer)),
+                signer=Address(bytes(signer)),
+                nonce=int.from_bytes(nonce, "big"),
+            )
+            assert agreement.channel == bytes(channel)
+            record = views.channel(agreement.channel)
+            signed = voucher_of(agreement.channel, known.terms.price, best)
+            amount = min(signed.voucher.amount, record.deposit) - record.claimed
+            over = record.state in (ChannelState.CLOSED, ChannelState.NONE)
+            self._note(
+                agreement.channel, record, over=over and record.state is ChannelState.CLOSED, due=amount
+            )
+            if over:
+                continue
+            found.append(self._judge(agreement, signed, record, max(0, amount), since, head.timestamp))
+            del claimed
+        return found
+
+    def _judge(
+        self,
+        agreement: Agreement,
+        signed: Signed,
+        record: ChannelRecord,
+        amount: int,
+        since: int | None,
+        now: int,
+    ) -> Due:
+        rules, terms = self._rules, agreement.terms
+        old = since is not None and int(self._context.settings.clock()) - since >= rules.after
+        return Due(
+            agreement=agreement,
+            signed=signed,
+            record=record,
+            amount=amount,
+            urgent=record.state is ChannelState.CLOSING or now >= terms.expiry - terms.window,
+            ripe=amount >= max(1, rules.at) or (amount > 0 and old),
+        )
+
+    def _note(self, channel: ChannelId, record: ChannelRecord, *, over: bool, due: int) -> None:
+        with self._books.tables.write() as db:
+            db.execute(
+                "UPDATE gateway_channels SET claimed = ? WHERE channel = ? AND claimed <> ?",
+                (str(record.claimed), channel, str(record.claimed)),
+            )
+            if over:
+                db.execute("UPDATE gateway_channels SET state = ? WHERE channel = ?", (CLOSED, channel))
+            elif due <= 0:
+                db.execute(
+                    "UPDATE gateway_channels SET unclaimed_since = NULL WHERE channel = ? AND unclaimed_since IS NOT NULL",
+                    (channel,),
+                )
+
+    def _cheap(self) -> bool:
+        if self._rules.max_fee is None:
+            return True
+        try:
+            return self._context.sender.fees().max_fee <= self._rules.max_fee
+        except RefusedError:
+            return False
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    def _claim(self, items: list[Due]) -> None:
+        groups: dict[OfferId, list[Due]] = {}
+        for item in items:
+            groups.setdefault(item.agreement.offer, []).append(item)
+        call = self._calls.claim(
+            [
+                (group[0].agreement.asset, group[0].agreement.terms, [row_of(item) for item in group])
+                for group in groups.values()
+            ]
+        )
+        self._send(f"{CLAIM}:0x{keccak256(call.data).hex()}", call, f"{len(items)} channels")
+
+    def _close(self, item: Due) -> None:
+        agreement = item.agreement
+        parties = (agreement.payer, agreement.signer, agreement.nonce)
+        call = self._calls.close(agreement.asset, agreement.terms, parties)
+        self._send(f"{CLOSE}:0x{agreement.channel.hex()}", call, "all is claimed")
+
+    def _send(self, name: str, call: Call, why: str) -> None:
+        try:
+            entry = go_on(self._context, self.outbox, name, lambda: call)
+        except SteelyardError as exc:
+            self._tell(Event(kind="fault", why=f"{name[:20]}: {exc}"))
+            return
+        self._tell(
+            Event(kind="sent", id=bytes.fromhex(name.rpartition("0x")[2]), tx=entry.tx_hash or b"", why=why)
+        )
+
+    def _go_on(self) -> None:
+        """Bring what was signed up to what the chain says; a claim never reveals anything, so it may always go on."""
+        for entry in self.outbox.open_entries():
+            if entry.name.partition(":")[0] in (CLAIM, CLOSE) and entry.state is not OutboxState.PLANNED:
+                try:
+                    self.outbox.push(entry.name)
+                except SteelyardError as exc:
+                    self._tell(Event(kind="fault", why=f"{entry.name[:20]}: {exc}"))
+
+    def _lease(self) -> bool:
+        now = int(time.time())
+        with self._books.tables.write() as db:
+            row = db.row(
+                "INSERT INTO gateway_lease VALUES ('claims', ?, ?) ON CONFLICT (name) DO UPDATE SET"
+                " holder = excluded.holder, until = excluded.until"
+                " WHERE gateway_lease.until < ? OR gateway_lease.holder = excluded.holder RETURNING holder",
+                (self._holder, now + LEASE, now),
+            )
+        return row is not None
+
+    def release(self) -> None:
+        """Let another process claim."""
+        with self._books.tables.write() as db:
+            db.execute("DELETE FROM gateway_lease WHERE holder = ?", (self._holder,))
+
+
+def row_of(item: Due) -> VoucherRow:
+    """Return a voucher as it is claimed."""
+    agreement, voucher = item.agreement, item.signed.voucher
+    r, vs = compact(item.signed.signature)
+    return VoucherRow(
+        payer=agreement.payer,
+        signer=agreement.signer,
+        nonce=agreement.nonce,
+        units=voucher.units,
+        sequence=voucher.sequence,
+        root=voucher.root,
+        r=r,
+        vs=vs,
+    )
+
+
+def run(claimer: Claimer, stop: threading.Event, *, every: float, tell: Callable[[Event], None]) -> None:
+    """Claim until told to stop."""
+    try:
+        while True:
+            try:
+                claimer.step()
+            except SteelyardError as exc:
+                tell(Event(kind="fault", why=f"claims: {exc}"))
+            if stop.wait(every):
+                return
+    finally:
+        claimer.release()

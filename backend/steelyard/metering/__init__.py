@@ -1,0 +1,1 @@
+"""Metered use between two parties: what each may believe, sign and serve. Pure: no disk, no network, no clock (docs/gateway.md)."""

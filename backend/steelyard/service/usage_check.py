@@ -1,0 +1,108 @@
+"""What a gateway says to a payer, read and checked against the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from steelyard.chain.metered import MeteredOffer
+from steelyard.crypto.metering import address_of
+from steelyard.domain.metering import Receipt, Voucher
+from steelyard.domain.types import AssetId
+from steelyard.errors import ConfigError, RefusedError, VerificationError
+from steelyard.metering.agreement import Agreement, Signed
+from steelyard.service import metered
+from steelyard.service.context import Context
+
+PAGE: Final = 500
+"""Receipts in one answer."""
+
+
+def check_offer(
+    context: Context, document: Mapping[str, Any], version: bytes
+) -> tuple[MeteredOffer, bytes, bool]:
+    """Return the chain's own offer that a gateway names, its payee's key, and whether calls have rows.
+
+    Raises:
+        VerificationError: the chain has no such offer of the version, or the key is not its payee's.
+        RefusedError: it is closed or expired.
+    """
+    try:
+        offered = document["steelyard"]
+        wanted = bytes.fromhex(str(offered["offer"]).removeprefix("0x"))
+        payee = bytes.fromhex(str(offered["payee_key"]).removeprefix("0x"))
+        batched = offered["batched"] is True
+        asset = AssetId(bytes.fromhex(str(offered["asset"]).removeprefix("0x")))
+    except (KeyError, TypeError, ValueError) as exc:
+        raise VerificationError("the gateway's offer is malformed") from exc
+    views = metered.views_of(context)
+    head = context.rpc.get_block("latest")
+    found = next(
+        (
+            item
+            for item in views.offers_of(asset, first=context.deployment.start_block, last=head.number)
+            if item.offer == wanted
+        ),
+        None,
+    )
+    if found is None or found.terms.version != version:
+        raise VerificationError("the chain has no such offer of this version")
+    if address_of(payee) != found.terms.payee:
+        raise VerificationError("the gateway's key is not that of the offer's payee")
+    state = views.offer(found.offer)
+    if state.closed or state.expiry <= context.now():
+        raise RefusedError("the gateway's offer is closed or expired")
+    return found, payee, batched
+
+
+def read_row(agreement: Agreement, item: Mapping[str, Any]) -> tuple[int, Receipt, bytes]:
+    """Return call, receipt and signature of a row of a gateway's list; the signature is not checked here.
+
+    Raises:
+        VerificationError: it is malformed.
+    """
+    try:
+        receipt = Receipt(
+            channel=agreement.channel,
+            sequence=int(item["sequence"]),
+            version=agreement.version,
+            units=int(item["units"]),
+            request=bytes.fromhex(item["request"][2:]),
+            response=bytes.fromhex(item["response"][2:]),
+        )
+        return int(item["call"]), receipt, bytes.fromhex(item["signature"][2:])
+    except (KeyError, TypeError, ValueError) as exc:
+        raise VerificationError("the gateway's list of receipts is malformed") from exc
+
+
+def read_voucher(agreement: Agreement, item: Mapping[str, Any]) -> Signed:
+    """Return the voucher that a gateway calls its best; not checked here.
+
+    Raises:
+        VerificationError: it is malformed.
+    """
+    try:
+        units = int(item["units"])
+        voucher = Voucher(
+            channel=agreement.channel,
+            amount=units * agreement.terms.price,
+            units=units,
+            sequence=int(item["sequence"]),
+            root=bytes.fromhex(item["root"][2:]),
+        )
+        return Signed(voucher=voucher, signature=bytes.fromhex(item["signature"][2:]))
+    except (KeyError, TypeError, ValueError) as exc:
+        raise VerificationError("the gateway's voucher is malformed") from exc
+
+
+def load_tensors() -> Any:
+    """Return the module of tensors.
+
+    Raises:
+        ConfigError: NumPy is not installed.
+    """
+    try:
+        from steelyard.metering import tensors
+    except ImportError as exc:
+        raise ConfigError("using a hosted model needs NumPy: pip install 'steelyard[use]'") from exc
+    return tensors
