@@ -17,6 +17,8 @@ from typing import cast
 
 import uvloop
 
+from bench.cores import LOAD, pin
+
 
 @dataclass(frozen=True)
 class Load:
@@ -143,6 +145,7 @@ async def _main(port: int, paths: Path, clients: int, wanted: int) -> Load:
 
 
 if __name__ == "__main__":
+    pin(LOAD)
     port, paths, clients, wanted = sys.argv[1:]
     outcome = uvloop.run(_main(int(port), Path(paths), int(clients), int(wanted)))
     print(json.dumps(outcome.__dict__))

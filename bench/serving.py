@@ -1,6 +1,6 @@
 """The HTTP service and, as its limit, a raw ASGI application: each in a process of its own, under one uvicorn configuration.
 
-``python -m bench.serving ours|raw DATABASE QUESTIONS`` prints its port on 127.0.0.1 and serves until its standard input ends. The
+``python -m bench.serving ours|raw DATABASE QUESTIONS`` prints its port on 127.0.0.1 and serves, on a core of its own, until its standard input ends. The
 raw application is told beforehand which statements answer which path (a pickle that the bench wrote, QUESTIONS): it runs the same statements in a snapshot of its own and writes the same bytes by hand; no routing, no checks, no limits.
 """
 
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench import stored
+from bench.cores import SERVER, pin
 from steelyard.domain.events import TYPES
 from steelyard.domain.plain import checksum
 from steelyard.domain.types import AssetKind, OfferKind, Role, Scope
@@ -163,7 +164,7 @@ class Raw:
         found = [run(sql, params).fetchall() for sql, params in question["statements"]]
         run("COMMIT")
         entries = [entry_text(row) for row in found[question["entries"]][: question["limit"]]]
-        (block, digest, time), (proved,) = found[-2][0], found[-1][0]
+        ((block, digest, time, proved),) = found[-1]
         at = f'"at":{{"block":{block},"hash":"0x{digest.hex()}","time":{time},"proved":{proved}}}}}'
         if question["one"]:
             return f'{{"item":{entries[0]},{at}'.encode()
@@ -272,6 +273,7 @@ def _raw(database: Path, questions: Path) -> None:
 
 
 if __name__ == "__main__":
+    pin(SERVER)
     if sys.argv[1] == "ours":
         _ours(Path(sys.argv[2]))
     else:

@@ -25,6 +25,7 @@ from steelyard.api.fields import decode, read_body, read_query
 from steelyard.api.limits import Buckets, Headers, caller_of, seconds_text
 from steelyard.api.metrics import Metrics
 from steelyard.api.problem import Problem, problem_of
+from steelyard.api.protocol import WHOLE, Whole
 from steelyard.api.route import Answer, Call, Endpoint
 from steelyard.api.service import Authenticate, Once, Reply, Service
 from steelyard.api.tree import Place, Tree
@@ -55,6 +56,11 @@ PRIVATE: Final = [*_COMMON, (b"cache-control", b"no-store"), (b"vary", b"authori
 """Headers of answers that are for who is signed in."""
 KEPT: Final = [*_COMMON, (b"vary", b"accept-encoding")]
 """Headers of answers that say themselves how long they hold."""
+_PUBLIC, _PRIVATE, _KEPT = (
+    (common, b"".join(name + b": " + value + b"\r\n" for name, value in common))
+    for common in (PUBLIC, PRIVATE, KEPT)
+)  # and the same as they leave
+_NOTHING: Final[dict[str, Whole]] = {}
 _PREFLIGHT: Final = "authorization, content-type, content-range, idempotency-key, if-none-match, if-range, last-event-id, range"
 
 
@@ -123,7 +129,7 @@ class App:
         except Exception as exc:  # noqa: BLE001  # whatever it is, the caller gets a problem and the log the cause
             outcome = self._failed(exc, name)
         if isinstance(outcome, Reply):
-            status = await self._send(outcome, send, headers, method, private=private)
+            status = await self._send(outcome, scope, send, headers, private=private)
             self._metrics.count(name, status, perf_counter() - started)
         else:
             await self._pass_on(outcome, scope, receive, send, name=name, private=private, started=started)
@@ -139,8 +145,11 @@ class App:
         """Return what an endpoint answers, after everything that can be refused without it."""
         service, limits = self.service, self._limits
         caller = caller_of(scope["client"], scope["headers"], service.options.proxies)
-        request = Request(scope, receive)
-        account = await self._admit(headers, endpoint, caller, request)
+        account = None
+        if endpoint.signed_in or b"authorization" in headers:
+            account = await self._admit(headers, endpoint, caller, Request(scope, receive))
+        elif endpoint.name not in UNLIMITED and (wait := self._buckets.take(caller, monotonic())):
+            raise Problem("too-many-requests", retry_after=seconds_text(wait))
         if endpoint.raw is None and (accept := headers.get(b"accept")) and _json_wanted(endpoint, accept):
             raise Problem("not-acceptable", "this answers in JSON")
         values = {name: decode(value, name) for name, value in path} if path else {}
@@ -151,7 +160,15 @@ class App:
             query = await service.thread(read_query, service, endpoint.query, text)
         if scope["method"] in _READS:
             answer = await endpoint.handler(
-                Call(service=service, path=values, query=query, body=None, account=account, request=request)
+                Call(
+                    service=service,
+                    path=values,
+                    query=query,
+                    body=None,
+                    account=account,
+                    scope=scope,
+                    receive=receive,
+                )
             )
             return self._reply(answer, scope, endpoint)
         try:
@@ -163,18 +180,17 @@ class App:
     async def _admit(
         self, headers: Headers, endpoint: Endpoint, caller: str, request: Request
     ) -> Address | None:
-        """Return who is signed in, if he may ask as often, or send as much, as he does."""
+        """Return who is signed in, or says that he is, if he may ask as often, or send as much, as he does."""
         account, wait = None, 0.0
         if endpoint.name not in UNLIMITED and not endpoint.by_bytes:
             wait = self._buckets.take(caller, monotonic())
-        if endpoint.signed_in or b"authorization" in headers:
-            try:
-                account = await self._who(endpoint, request)
-            except Problem:
-                # Only who is signed in is limited by his bytes.
-                if endpoint.by_bytes and (wait := self._buckets.take(caller, monotonic())):
-                    raise Problem("too-many-requests", retry_after=seconds_text(wait)) from None
-                raise
+        try:
+            account = await self._who(endpoint, request)
+        except Problem:
+            # Only who is signed in is limited by his bytes.
+            if endpoint.by_bytes and (wait := self._buckets.take(caller, monotonic())):
+                raise Problem("too-many-requests", retry_after=seconds_text(wait)) from None
+            raise
         if endpoint.by_bytes:
             wait = self._bytes.take(account, monotonic(), _length(headers, endpoint.max_body))
         elif wait and account is not None:
@@ -226,7 +242,8 @@ class App:
             query=query,
             body=body,
             account=account,
-            request=Request(scope, receive),
+            scope=scope,
+            receive=receive,
         )
         key = headers.get(b"idempotency-key")
         if key is None or not endpoint.idempotent or self._once is None:
@@ -281,14 +298,13 @@ class App:
 
     # -- sending -----------------------------------------------------------------------------------------------
 
-    async def _send(self, reply: Reply, send: Send, headers: Headers, method: str, *, private: bool) -> int:
+    async def _send(self, reply: Reply, scope: Scope, send: Send, headers: Headers, *, private: bool) -> int:
         status, body, own = reply.status, reply.body, reply.headers
-        common = KEPT if "cache-control" in own else PRIVATE if private or status >= 400 else PUBLIC
-        listed = [*common, *replies.header_list(own)]
+        common, text = _KEPT if "cache-control" in own else _PRIVATE if private or status >= 400 else _PUBLIC
         known, tag = headers.get(b"if-none-match"), own.get("etag")
         if known and tag and status == 200 and replies.matches(known.decode("latin-1"), tag):
             status, body = 304, b""
-            listed = [item for item in listed if item[0] != b"content-type"]
+            own = {name: value for name, value in own.items() if name != "content-type"}
         if (
             len(body) >= replies.LEAST_GZIP
             # What holds a secret is not compressed together with what its reader chose (BREACH).
@@ -297,11 +313,17 @@ class App:
             and replies.takes_gzip(coding)
         ):
             body = replies.zipped(body)
-            listed.append((b"content-encoding", b"gzip"))
+            own = {**own, "content-encoding": "gzip"}
+        head = scope["method"] == "HEAD"
         if status not in (204, 304):
-            listed.append((b"content-length", str(len(body)).encode()))
+            own = {**own, "content-length": str(len(body))}
+            # Taken out, because it holds the scope: together they would wait for the garbage collector.
+            write: Whole | None = scope.get("extensions", _NOTHING).pop(WHOLE, None)
+            if write is not None and not head and write(status, text, own, body):
+                return status
+        listed = [*common, *replies.header_list(own)]
         await send({"type": "http.response.start", "status": status, "headers": listed})
-        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+        await send({"type": "http.response.body", "body": b"" if head else body})
         return status
 
     async def _pass_on(
@@ -342,7 +364,7 @@ class App:
                 self._failed(exc, name)
                 raise Cut from None
             reply = self._failed(exc, name)
-            status = await self._send(reply, send, {}, scope["method"], private=private)
+            status = await self._send(reply, scope, send, {}, private=private)
             self._metrics.count(name, status, perf_counter() - started)
 
     def _failed(self, exc: Exception, name: str) -> Reply:

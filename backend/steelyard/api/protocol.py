@@ -7,14 +7,19 @@ bounded, and so is the number of connections. What is refused here is a problem 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from steelyard.api.problem import Problem
 from steelyard.api.service import Limits
+
+WHOLE: Final = "steelyard.whole"
+"""Name of the ASGI extension by which the application hands over an answer that it has whole."""
+Whole = Callable[[int, bytes, Mapping[str, str], bytes], bool]
+"""Takes status, common headers as they leave, further headers with the length, and the body; False if it must be sent as ASGI says."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -74,6 +79,8 @@ class Protocol(HttpToolsProtocol):
         self._held = 0
         self._stop_timer()
         super().on_headers_complete()
+        extensions = cast(dict[str, object], self.scope.setdefault("extensions", {}))
+        extensions[WHOLE] = partial(write_whole, self.cycle)
 
     def on_message_complete(self) -> None:
         """Go on with the next request."""
@@ -121,6 +128,26 @@ class Protocol(HttpToolsProtocol):
         head += [f"content-length: {len(reply.body)}", "", ""]
         self.transport.write("\r\n".join(head).encode() + reply.body)
         self.transport.close()
+
+
+def write_whole(
+    cycle: RequestResponseCycle, status: int, common: bytes, own: Mapping[str, str], body: bytes
+) -> bool:
+    """Write an answer at once, if nothing is in its way: half the time of uvicorn's, which looks at each header twice."""
+    if cycle.response_started or cycle.disconnected or not cycle.keep_alive or cycle.flow.write_paused:
+        return False
+    if not "".join(own.values()).isprintable():
+        return False  # where there is a line feed, uvicorn refuses
+    lines = [f"{name}: {value}\r\n" for name, value in own.items()]
+    given = [name + b": " + value + b"\r\n" for name, value in cycle.default_headers]
+    cycle.response_started = cycle.response_complete = True
+    cycle.waiting_for_100_continue = False
+    cycle.message_event.set()
+    cycle.transport.write(
+        b"".join((STATUS_LINE[status], *given, common, "".join(lines).encode("latin-1"), b"\r\n", body))
+    )
+    cycle.on_response()
+    return True
 
 
 def protocol(limits: Limits) -> type[asyncio.Protocol]:

@@ -32,7 +32,6 @@ from steelyard.api.shapes import (
     Period,
     Root,
 )
-from steelyard.domain.plain import plain
 from steelyard.domain.types import OfferId, PurchaseId
 from steelyard.errors import InputError, NotFoundError
 from steelyard.indexer.database import Reader
@@ -189,7 +188,7 @@ async def get_events(call: Call) -> Answer:
 def _events(reader: Reader, query: EventQuery) -> Written:
     """Return what `events.events` would, written: the JSON of entries is kept, since decoding them is most of the work."""
     rows, following = events.event_rows(reader, query)
-    page = {"items": [_entry(row) for row in rows], "next": following, "at": plain(read_at(reader))}
+    page = {"items": [_entry(row) for row in rows], "next": following, "at": _at(read_at(reader))}
     return Written(body=msgspec.json.encode(page), next=following)
 
 
@@ -223,7 +222,12 @@ def _event(reader: Reader, pos: int) -> Written:
     row = reader.row(_ENTRY, (pos,))
     if row is None:
         raise NotFoundError("there is no entry of a trail at this place, as far as the index is")
-    return Written(body=msgspec.json.encode({"item": _entry(row), "at": plain(read_at(reader))}))
+    return Written(body=msgspec.json.encode({"item": _entry(row), "at": _at(read_at(reader))}))
+
+
+@lru_cache(maxsize=16)
+def _at(at: At) -> msgspec.Raw:
+    return msgspec.Raw(write(at))
 
 
 def read_number(name: str, text: str) -> int:

@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from starlette.requests import Request
+from starlette.types import Receive, Scope
+
 from steelyard.domain.types import Address
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
     from starlette.responses import Response
 
     from steelyard.api.service import Service
@@ -25,7 +27,8 @@ class Call:
         query: parameters of the query, as the endpoint's ``query`` type; None if it has none.
         body: the body, as the endpoint's ``body`` type; None if it has none, or reads ``request`` itself.
         account: who is signed in, or None.
-        request: the request itself, for headers and streamed bodies.
+        scope: ASGI's, of the request.
+        receive: brings the body.
     """
 
     service: Service
@@ -33,7 +36,13 @@ class Call:
     query: Any
     body: Any
     account: Address | None
-    request: Request
+    scope: Scope
+    receive: Receive
+
+    @property
+    def request(self) -> Request:
+        """The request itself, for headers and streamed bodies; made anew each time, for few endpoints look at it."""
+        return Request(self.scope, self.receive)
 
 
 Handler = Callable[[Call], Awaitable["Answer | Response"]]

@@ -10,10 +10,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
+from types import TracebackType
 from typing import Final
 
 from steelyard.errors import DatabaseError
@@ -154,22 +155,9 @@ class SqliteDatabase(Database):
             path.parent.mkdir(parents=True, exist_ok=True)
         self._prepare()
 
-    @contextmanager
-    def read(self) -> Iterator[Reader]:
+    def read(self) -> AbstractContextManager[Reader]:
         """Open a snapshot."""
-        try:
-            reader = self._idle.pop()
-        except IndexError:
-            reader = self._reader()
-        reader.until = time.monotonic() + _LIMIT
-        try:
-            # The snapshot begins with the first statement that reads.
-            reader.connection.execute("BEGIN")
-            yield reader
-        except sqlite3.Error as exc:
-            raise self._failed(exc) from exc
-        finally:
-            self._give_back(reader)
+        return _Snapshot(self)
 
     @contextmanager
     def write(self) -> Iterator[Writer]:
@@ -191,7 +179,7 @@ class SqliteDatabase(Database):
             except sqlite3.Error as exc:
                 if self._writer is not None and self._writer.connection.in_transaction:
                     self._writer.connection.rollback()
-                raise self._failed(exc) from exc
+                raise self.failed(exc) from exc
 
     def check(self, *, full: bool = False) -> None:
         """Ask SQLite whether the file is intact."""
@@ -202,7 +190,7 @@ class SqliteDatabase(Database):
                 # SQLite 3.40's quick_check finds NULLs that are not there in a table WITHOUT ROWID.
                 found = connection.execute("PRAGMA integrity_check(1)").fetchone()
         except sqlite3.Error as exc:
-            raise self._failed(exc) from exc
+            raise self.failed(exc) from exc
         finally:
             connection.close()
         if found != ("ok",):
@@ -229,12 +217,19 @@ class SqliteDatabase(Database):
                 self._writer.connection.close()
                 self._writer = None
 
-    def _reader(self) -> _SqliteReader:
-        connection = self._connect()
-        connection.execute("PRAGMA query_only = ON")
-        return _SqliteReader(connection)
+    def take_reader(self) -> _SqliteReader:
+        """Return a connection that nobody else uses; for a snapshot of this module."""
+        try:
+            reader = self._idle.pop()
+        except IndexError:
+            connection = self._connect()
+            connection.execute("PRAGMA query_only = ON")
+            reader = _SqliteReader(connection)
+        reader.until = time.monotonic() + _LIMIT
+        return reader
 
-    def _give_back(self, reader: _SqliteReader) -> None:
+    def give_back(self, reader: _SqliteReader) -> None:
+        """End a snapshot and take its connection back."""
         reader.until = 0.0
         try:
             if reader.connection.in_transaction:
@@ -258,7 +253,7 @@ class SqliteDatabase(Database):
                 cached_statements=512,
             )
         except sqlite3.Error as exc:
-            raise self._failed(exc) from exc
+            raise self.failed(exc) from exc
         try:
             if not self._readonly:
                 # Of a new file: entries have some 500 bytes, and a page that is changed is written whole.
@@ -272,7 +267,7 @@ class SqliteDatabase(Database):
             connection.execute("PRAGMA wal_autocheckpoint = 4000")
         except sqlite3.Error as exc:
             connection.close()
-            raise self._failed(exc) from exc
+            raise self.failed(exc) from exc
         return connection
 
     def _prepare(self) -> None:
@@ -294,7 +289,8 @@ class SqliteDatabase(Database):
                 "--from-scratch'; it is built again from the chain"
             )
 
-    def _failed(self, exc: sqlite3.Error) -> DatabaseError:
+    def failed(self, exc: sqlite3.Error) -> DatabaseError:
+        """Return what an error of SQLite is called here."""
         text = str(exc)
         if "malformed" in text or "not a database" in text or "disk I/O" in text:
             return self._damaged(text)
@@ -307,6 +303,32 @@ class SqliteDatabase(Database):
             f"the index {self.name} is damaged ({text}): delete it together with its -wal and -shm files; it is built again "
             "from the chain"
         )
+
+
+class _Snapshot(AbstractContextManager[Reader]):
+    """One use of a reading connection; a class, because a generator would take as long as a small question."""
+
+    __slots__ = ("_database", "_reader")
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+
+    def __enter__(self) -> Reader:
+        self._reader = reader = self._database.take_reader()
+        try:
+            # The snapshot begins with the first statement that reads.
+            reader.connection.execute("BEGIN")
+        except sqlite3.Error as exc:
+            self._database.give_back(reader)
+            raise self._database.failed(exc) from exc
+        return reader
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.give_back(self._reader)
+        if isinstance(exc, sqlite3.Error):
+            raise self._database.failed(exc) from exc
 
 
 def _make(writer: Writer) -> None:

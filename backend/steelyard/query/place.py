@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from steelyard.errors import NotFoundError
@@ -12,8 +13,10 @@ from steelyard.query.answers import At
 END: Final = 1 << 53
 """Above every place."""
 
-_NEWEST: Final = "SELECT number, hash, time FROM blocks ORDER BY number DESC LIMIT 1"
-_PROVED: Final = "SELECT number FROM blocks WHERE proved = 1 ORDER BY number DESC LIMIT 1"
+_AT: Final = (
+    "SELECT number, hash, time, (SELECT p.number FROM blocks p WHERE p.proved = 1 ORDER BY p.number DESC LIMIT 1)"
+    " FROM blocks ORDER BY blocks.number DESC LIMIT 1"
+)
 _FIRST: Final = "SELECT number FROM blocks WHERE time >= ? ORDER BY time, number LIMIT 1"
 _LAST: Final = "SELECT number FROM blocks WHERE time <= ? ORDER BY time DESC, number DESC LIMIT 1"
 
@@ -24,11 +27,15 @@ def read_at(reader: Reader) -> At:
     Raises:
         NotFoundError: it holds no block yet.
     """
-    newest = reader.row(_NEWEST)
-    if newest is None:
+    found = reader.row(_AT)
+    if found is None:
         raise NotFoundError("the index is empty: run `steelyard index`")
-    proved = reader.row(_PROVED)
-    return At(block=newest[0], hash=newest[1], time=newest[2], proved=-1 if proved is None else proved[0])
+    return _at(*found)
+
+
+@lru_cache(maxsize=16)
+def _at(block: int, digest: bytes, time: int, proved: int | None) -> At:
+    return At(block=block, hash=digest, time=time, proved=-1 if proved is None else proved)
 
 
 def first_place(reader: Reader, since: int) -> int:

@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from steelyard.api.protocol import write_whole
 from steelyard.api.server import Server, listen, url_of
 from steelyard.api.service import Limits, Options
 from steelyard.errors import ConfigError
@@ -76,6 +78,47 @@ def test_a_connection_is_kept_and_requests_may_be_sent_ahead(serve: Callable[...
         found = talk(place, one + one + last)
         assert found.count(b"HTTP/1.1 200") == found.count(b'{"status":"ok"}') == 3
         assert b"server:" not in found.lower()
+
+
+def _parsed(answer: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.split(b"\r\n")
+    headers = dict(line.split(b": ", 1) for line in lines)
+    headers.pop(b"date", None)
+    return first, headers, body
+
+
+def test_an_answer_that_is_written_at_once_is_the_one_that_asgi_writes(serve: Callable[..., object]) -> None:
+    # The last answer of a connection goes through uvicorn, the one before it does not.
+    with serve() as place:  # type: ignore[attr-defined]
+        one = b"GET /v1 HTTP/1.1\r\nhost: x\r\n\r\n"
+        last = one.replace(b"x\r\n", b"x\r\nconnection: close\r\n")
+        found = talk(place, one + last)
+        at = found.rindex(b"HTTP/1.1")
+        first, headers, body = _parsed(found[at:])
+        assert headers.pop(b"connection") == b"close"
+        assert b"date: " in found[:at] and _parsed(found[:at]) == (first, headers, body)
+        assert {b"content-security-policy", b"etag", b"content-length"} < headers.keys()
+
+
+def test_only_whole_answers_of_open_connections_are_written_at_once() -> None:
+    def cycle(**more: object) -> SimpleNamespace:
+        kept: dict[str, object] = {
+            "response_started": False,
+            "disconnected": False,
+            "keep_alive": True,
+            "flow": SimpleNamespace(write_paused=False),
+        }
+        return SimpleNamespace(**(kept | more))
+
+    for given, value in (
+        (cycle(response_started=True), "x"),
+        (cycle(disconnected=True), "x"),
+        (cycle(keep_alive=False), "x"),
+        (cycle(flow=SimpleNamespace(write_paused=True)), "x"),
+        (cycle(), "x\r\ny: z"),
+    ):
+        assert not write_whole(given, 200, b"", {"x": value}, b"")  # type: ignore[arg-type]  # as much of a cycle as is looked at
 
 
 def test_what_is_not_http_is_refused(serve: Callable[..., object]) -> None:
