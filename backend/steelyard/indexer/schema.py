@@ -142,7 +142,7 @@ CREATE INDEX purchases_offer ON purchases (offer, state);
 CREATE INDEX purchases_sales ON purchases (asset, state);
 CREATE INDEX purchases_holder ON purchases (holder);
 CREATE INDEX purchases_due ON purchases (due) WHERE state IN (1, 2);
-CREATE INDEX purchases_until ON purchases (until) WHERE state = 3 AND until > 0;
+CREATE INDEX purchases_until ON purchases (until, id, state, buyer, holder, offer) WHERE state = 3 AND until > 0;
 CREATE INDEX requests_licence ON requests (licence);
 CREATE INDEX requests_holder ON requests (holder);
 CREATE INDEX requests_due ON requests (due) WHERE state = 1;

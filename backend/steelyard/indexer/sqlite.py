@@ -28,6 +28,8 @@ _LIMIT: Final = 30.0
 _STEPS: Final = 200_000
 """Steps of SQLite's machine between two looks at the clock: a few milliseconds."""
 _CHUNK: Final = 1000
+_MAPPED: Final = 1 << 30
+"""Bytes of the file that a reader may have mapped."""
 
 # A rowid that no VACUUM changes, for the full text.
 _CHANGES: Final = (
@@ -222,7 +224,7 @@ class SqliteDatabase(Database):
         try:
             reader = self._idle.pop()
         except IndexError:
-            connection = self._connect()
+            connection = self._connect(readonly=True)
             connection.execute("PRAGMA query_only = ON")
             reader = _SqliteReader(connection)
         reader.until = time.monotonic() + _LIMIT
@@ -241,7 +243,7 @@ class SqliteDatabase(Database):
         if self._closed:
             self.close()
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, *, readonly: bool = False) -> sqlite3.Connection:
         mode = "ro" if self._readonly else "rwc"
         try:
             connection = sqlite3.connect(
@@ -262,7 +264,8 @@ class SqliteDatabase(Database):
             # After a power cut the newest transactions may be missing, never a part of one; the chain has them.
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA threads = 2")
-            connection.execute("PRAGMA mmap_size = 1073741824")
+            # Spares readers a copy of each page; to the writer it brings nothing, and his memory would seem to grow with the file.
+            connection.execute(f"PRAGMA mmap_size = {_MAPPED if self._readonly or readonly else 0}")
             connection.execute("PRAGMA cache_size = -65536")
             connection.execute("PRAGMA wal_autocheckpoint = 4000")
         except sqlite3.Error as exc:
@@ -349,7 +352,8 @@ def _match(words: Sequence[str]) -> str:
 @lru_cache(maxsize=64)
 def _insert(table: str, count: int) -> str:
     row = f"({', '.join('?' * len(schema.COLUMNS[table]))})"
-    return f"INSERT INTO {table} ({schema.column_list(table)}) VALUES {', '.join([row] * count)}"
+    # What fails undoes the whole transaction: a statement need not be able to undo itself.
+    return f"INSERT OR FAIL INTO {table} ({schema.column_list(table)}) VALUES {', '.join([row] * count)}"
 
 
 _AT_ONCE: Final = {table: max(1, 128 // len(columns)) for table, columns in schema.COLUMNS.items()}

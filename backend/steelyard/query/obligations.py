@@ -41,7 +41,7 @@ class _Source:
         condition: with ``?`` for each of ``now``.
         times: how often ``now`` stands in it.
         due: the column that is due.
-        parties: seller (or owner), buyer, holder as columns.
+        parties: conditions that an account is seller (or owner), buyer, holder; ``?`` for it.
         who: debtor and creditor of a row.
         lead: parameters before all others.
     """
@@ -55,7 +55,9 @@ class _Source:
     lead: tuple[object, ...] = ()
 
 
-_OF_SALE: Final = ("o.seller", "p.buyer")
+# By the seller's offers, so that a row is passed over before its offer is fetched.
+_SELLER: Final = "p.offer IN (SELECT r.id FROM offers r WHERE r.seller = ?)"
+_OF_SALE: Final = (_SELLER, "p.buyer = ?")
 _SOURCES: Final = {
     Duty.DELIVERY: _Source(
         sql=_PURCHASES,
@@ -78,7 +80,7 @@ _SOURCES: Final = {
         condition=f"p.state = {int(State.SETTLED)} AND p.until > 0 AND o.kind = {int(OfferKind.RENTAL)} AND p.until >= ?",
         times=1,
         due="p.until",
-        parties=("o.seller", "p.buyer", "p.holder"),
+        parties=(_SELLER, "p.buyer = ?", "p.holder = ?"),
         who=lambda row: (row[6], row[4]),
     ),
     Duty.KEY: _Source(
@@ -86,7 +88,7 @@ _SOURCES: Final = {
         condition=f"p.state = {int(RequestState.OPEN)}",
         times=0,
         due="p.due",
-        parties=("a.owner", "p.holder"),
+        parties=("a.owner = ?", "p.holder = ?"),
         who=lambda row: (row[4], row[5]),
         lead=(NATIVE,),
     ),
@@ -149,7 +151,7 @@ def _rows(
     conditions = [source.condition]
     params: list[object] = [*source.lead, *([now] * source.times)]
     if query.account is not None:
-        conditions.append(f"({' OR '.join(f'{column} = ?' for column in source.parties)})")
+        conditions.append(f"({' OR '.join(source.parties)})")
         params += [query.account] * len(source.parties)
     if query.asset is not None:
         conditions.append("p.asset = ?")

@@ -72,7 +72,11 @@ def search(reader: Reader, query: AssetQuery) -> AssetPage:
         upto, after = pinned, rest
     where, params = _where(reader, query)
     key, key_params = _key(reader, query, upto)
-    total = reader.row(f"SELECT COUNT(*) FROM assets a WHERE {where}", params)
+    facets = _facets(reader, where, params) if query.facets else {}
+    if facets:
+        total = sum(facets["kind"].values())
+    else:
+        ((total,),) = reader.rows(f"SELECT COUNT(*) FROM assets a WHERE {where}", params)
     down = _DESCENDING[query.sort] if query.descending is None else query.descending
     mark, order = ("<", "DESC") if down else (">", "ASC")
     sql = f"SELECT id, pos, k FROM (SELECT a.id AS id, a.pos AS pos, {key} AS k FROM assets a WHERE {where}) AS f"
@@ -93,8 +97,8 @@ def search(reader: Reader, query: AssetQuery) -> AssetPage:
         items=tuple(asset(reader, row[0]) for row in rows),
         next=following,
         at=at,
-        total=0 if total is None else int(total[0]),
-        facets=_facets(reader, where, params) if query.facets else {},
+        total=int(total),
+        facets=facets,
     )
 
 
@@ -257,19 +261,19 @@ def _key_of(query: AssetQuery, value: object) -> object:
 
 
 def _facets(reader: Reader, where: str, params: tuple[object, ...]) -> dict[str, dict[str, int]]:
-    """Return how many of all that match have each value, the most frequent first."""
-    found: dict[str, dict[str, int]] = {}
-    for field in FACETS:
-        rows = reader.rows(
-            f"SELECT k.value, COUNT(*) FROM assets a JOIN card_values k ON k.folder = {_FOLDER} WHERE {where}"
-            " AND k.field = ? GROUP BY k.value ORDER BY COUNT(*) DESC, k.value LIMIT ?",
-            (*params, field, MAX_FACET),
-        )
-        found[field] = {row[0]: row[1] for row in rows}
-    kinds = reader.rows(
-        f"SELECT a.kind, COUNT(*) FROM assets a WHERE {where} GROUP BY a.kind ORDER BY a.kind", params
+    """Return how many of all that match have each value, the most frequent first; what matches is looked for once."""
+    found: dict[str, dict[str, int]] = {field: {} for field in (*FACETS, "kind")}
+    rows = reader.rows(
+        f"WITH m AS MATERIALIZED (SELECT a.kind AS kind, {_FOLDER} AS folder FROM assets a WHERE {where})"
+        " SELECT field, value, number, place FROM (SELECT k.field AS field, k.value AS value, COUNT(*) AS number,"
+        " ROW_NUMBER() OVER (PARTITION BY k.field ORDER BY COUNT(*) DESC, k.value) AS place"
+        f" FROM m JOIN card_values k ON k.folder = m.folder WHERE k.field IN ({', '.join('?' * len(FACETS))})"
+        " GROUP BY k.field, k.value) AS counted WHERE place <= ?"
+        " UNION ALL SELECT 'kind', '', COUNT(*), m.kind FROM m GROUP BY m.kind ORDER BY field, place",
+        (*params, *FACETS, MAX_FACET),
     )
-    found["kind"] = {AssetKind(row[0]).name.lower(): row[1] for row in kinds}
+    for field, value, number, place in rows:
+        found[field][AssetKind(place).name.lower() if field == "kind" else value] = int(number)
     return found
 
 
