@@ -190,7 +190,7 @@ def _rows(
             [one.clock for one in bare],
         ),
         (
-            "index, by processor time of its process",
+            "index, by processor time of its processes",
             "/s",
             [one.cpu / one.entries for one in ours],
             [one.cpu for one in theirs],
@@ -216,10 +216,10 @@ def _rows(
     middle = sorted(ours, key=lambda one: one.peak)[len(ours) // 2]
     found.append(
         Row(
-            name=f"index, whole process, {entries:,} entries",
+            name=f"index, both processes, {entries:,} entries",
             unit="MiB peak",
             ours=middle.peak,
-            against=f"mapped parts of the database included; its own at the end: {middle.own:.0f} MiB",
+            against=f"shared libraries counted twice; the first one's own at the end: {middle.own:.0f} MiB",
         )
     )
     found.append(Row(name="index, bytes on disk for an entry", unit="B", ours=middle.size / entries))

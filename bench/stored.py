@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import resource
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +37,8 @@ class Indexed:
     Attributes:
         entries: how many.
         seconds: by the clock.
-        cpu: seconds of processor time of that process.
-        peak: MiB of resident memory at most, the parts of the database that were mapped included.
+        cpu: seconds of processor time of that process, and of the one that it starts to write.
+        peak: MiB of resident memory of both at most, shared libraries counted twice.
         own: MiB that were its own at the end.
         size: bytes of the database; 0 where it is no file.
     """
@@ -160,9 +164,26 @@ def memory(name: str, process: int | str = "self") -> float:
     return int(status.split(f"{name}:")[1].split()[0]) / 1024
 
 
+def _ended() -> float:
+    """Return the processor seconds of the processes that this one started and that ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _watch(ended: threading.Event, peaks: dict[int, float]) -> None:
+    """Note the peaks of the processes that this one starts, until told to end."""
+    while not ended.wait(0.1):
+        for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split():
+            with suppress(OSError, IndexError):  # it ended meanwhile
+                peaks[int(child)] = memory("VmHWM", int(child))
+
+
 def catch_up(url: str, where: str) -> dict[str, float]:
     """Build an index here; returns what :class:`Indexed` has but for the size."""
     opened = open_database(where if "://" in where else Path(where))
+    ended, peaks = threading.Event(), dict[int, float]()
+    watch = threading.Thread(target=_watch, args=(ended, peaks))
+    watch.start()
     with Rpc(url, chain_id=history.CHAIN_ID) as rpc:
         indexer = Indexer(opened, [rpc], deployment())
         begun, cpu = time.perf_counter(), time.process_time()
@@ -171,10 +192,12 @@ def catch_up(url: str, where: str) -> dict[str, float]:
         found = {
             "entries": step.entries,
             "seconds": time.perf_counter() - begun,
-            "cpu": time.process_time() - cpu,
+            "cpu": time.process_time() - cpu + _ended(),
         }
     opened.close()
-    return {**found, "peak": memory("VmHWM"), "own": memory("RssAnon")}
+    ended.set()
+    watch.join()
+    return {**found, "peak": memory("VmHWM") + sum(peaks.values()), "own": memory("RssAnon")}
 
 
 __all__ = [

@@ -108,6 +108,8 @@ class Database(ABC):
 
     name: str
     """For messages: the file, or host and name. Never a password."""
+    file: Path | None = None
+    """The file, where it is one."""
 
     @abstractmethod
     def read(self) -> AbstractContextManager[Reader]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
 from typing import Final
 
 from steelyard.chain.transport import TransportFault
@@ -17,10 +18,10 @@ from steelyard.chain.wire import Block
 from steelyard.domain.types import Address
 from steelyard.errors import ChainError, DatabaseError, LeaseError, NotFoundError, SteelyardError, TrailError
 from steelyard.indexer import standing, unconfirmed
+from steelyard.indexer.beside import DOUBLED, Beside, Recorder
 from steelyard.indexer.confirm import Confirmed, confirmed
 from steelyard.indexer.database import ConflictError, Database, Reader, Writer, drop_indexes, make_indexes
 from steelyard.indexer.endpoints import RECENT, Endpoints, Opinion, OutvotedError
-from steelyard.indexer.fold import fold
 from steelyard.indexer.known import Known
 from steelyard.indexer.lease import Lease
 from steelyard.indexer.proof import FalseEntriesError, Proof, hash_now, last_proved
@@ -28,21 +29,19 @@ from steelyard.indexer.ranges import Ranges, Span, seldom_collecting
 from steelyard.indexer.report import Fault, Progress, Proved, Report, Step, Undone
 from steelyard.indexer.schema import SHIFT
 from steelyard.indexer.source import Answered, LieError, ReplacedError, Source
-from steelyard.indexer.store import write_entities, write_entries
 from steelyard.indexer.undo import entries_between, undo
+from steelyard.indexer.writing import block_rows, check_times, write_answers
 
 _FAR: Final = 16
 """Blocks that the chain may have grown meanwhile before the heads are asked for: nodes keep the state of some 128."""
 _PATIENCE: Final = 3
 """Steps for which an endpoint may be behind the index before that counts as a shorter chain."""
 _ENOUGH: Final = 20_000
-"""Entries that are written at once where the endpoint gives fewer in a range."""
+"""Entries that are written at once where the endpoint gives fewer in a range; where more are to come, another process writes."""
+_LESS: Final = 4_000
+"""The same while another process writes: sooner, so that it has something to do."""
 _OFTEN: Final = 2.0
 """Seconds after which they are written in any case."""
-
-
-BlockRow = tuple[int, bytes, bytes | None, int, int]
-"""A row of ``blocks``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,7 @@ class Follower:
         lease: Lease,
         confirm: bool,
         tell: Callable[[Report], None],
+        enough: int | None = None,
     ) -> None:
         """Remember everything; nothing is asked yet.
 
@@ -78,12 +78,14 @@ class Follower:
             lease: this process's claim.
             confirm: ask two endpoints about every range; without effect if there is one only.
             tell: called with what happens, in the same thread.
+            enough: entries that are written at once, 20,000 if None; when more are to come, by a process of its own into a file.
         """
         self._database = database
         self._endpoints = Endpoints(sources, confirm=confirm, tell=tell)
         self._start = start_block
         self._lease = lease
         self._tell = tell
+        self._enough = _ENOUGH if enough is None else enough
         self._known = Known(contracts)
         self._proof = Proof(database, contracts, self._endpoints, tell)
         self._span = Span()
@@ -297,20 +299,24 @@ class Follower:
             self._write([], target, cursor, links, alone=None)
             return 0, Cursor(target.number, target.hash, target.timestamp)
         ready: list[Answered] = []
-        waiting, written, alone = 0, time.monotonic(), None
-        for start, end, (found, last) in seldom_collecting(ranges.each(first, target.number)):
-            self._judge(found, opinion)
-            if not found.complete and alone is None:
-                alone = start
-            ready.append(found.answered)
-            waiting += len(found.answered.entries)
-            if waiting < _ENOUGH and end < target.number and time.monotonic() - written < _OFTEN:
-                continue
-            self._write(ready, last, cursor, links, alone=alone)
-            cursor = Cursor(last.number, last.hash, last.timestamp)
-            count += waiting
-            ready, waiting, written, alone = [], 0, time.monotonic(), None
-            self._progress(end, first, target.number, before + count, begun)
+        waiting, written, alone, enough = 0, time.monotonic(), None, self._enough
+        beside: Beside | None = None
+        with ExitStack() as stack:
+            for start, end, (found, last) in seldom_collecting(ranges.each(first, target.number)):
+                self._judge(found, opinion)
+                if not found.complete and alone is None:
+                    alone = start
+                ready.append(found.answered)
+                waiting += len(found.answered.entries)
+                if waiting < enough and end < target.number and time.monotonic() - written < _OFTEN:
+                    continue
+                if beside is None and waiting >= enough and end < target.number:
+                    beside, enough = self._begin_beside(stack, cursor), min(enough, _LESS)
+                self._write(ready, last, cursor, links, alone=alone, beside=beside)
+                cursor = Cursor(last.number, last.hash, last.timestamp)
+                count += waiting
+                ready, waiting, written, alone = [], 0, time.monotonic(), None
+                self._progress(end, first, target.number, before + count, begun)
         return count, cursor
 
     def _fetch(self, source: Source, start: int, end: int, links: Mapping[int, Block]) -> Answered:
@@ -393,36 +399,39 @@ class Follower:
         links: Mapping[int, Block],
         *,
         alone: int | None,
+        beside: Beside | None = None,
     ) -> None:
-        known = self._known
-        rows: dict[int, BlockRow] = {}
-        rows[last.number] = (last.number, last.hash, last.parent_hash, last.timestamp, 0)
+        blocks = block_rows(ready, last, links)
+        check_times(blocks, None if cursor is None else (cursor.number, cursor.time))
+        write = partial(write_answers, known=self._known, pending=self._proof.pending)
+        write = partial(write, ready=ready, blocks=blocks, alone=alone)
         try:
-            with self._database.write() as writer:
-                self._take(writer)
-                if cursor_of(writer) != cursor:
-                    raise DatabaseError(f"{self._database.name} was changed by another process meanwhile")
-                if cursor is None:
-                    drop_indexes(writer)
-                for answered in ready:
-                    for number, block_hash in answered.hashes.items():
-                        parent = links[number].parent_hash if number in links else None
-                        rows.setdefault(number, (number, block_hash, parent, answered.times[number], 0))
-                check_times([*rows.values()], cursor)
-                entries = [entry for answered in ready for entry in answered.entries]
-                if entries:
-                    pending = self._proof.pending(writer)
-                    known.load(writer, entries)
-                    batch = fold(known, entries)
-                    write_entities(writer, known, batch)
-                    write_entries(writer, batch)
-                    pending.update(batch.heads)
-                writer.insert("blocks", [rows[number] for number in sorted(rows)])
-                if alone is not None:
-                    unconfirmed.mark(writer, alone)
+            if beside is not None:
+                with self._database.read() as reader:
+                    heads = write(reader, recorder := Recorder())
+                at = None if cursor is None else (cursor.number, cursor.hash, cursor.time)
+                beside.write(at, recorder.statements)
+            else:
+                with self._database.write() as writer:
+                    self._take(writer)
+                    if cursor_of(writer) != cursor:
+                        raise DatabaseError(f"{self._database.name} was changed by another process meanwhile")
+                    if cursor is None:
+                        drop_indexes(writer)
+                    heads = write(writer, writer)
         except ConflictError as exc:
-            raise TrailError("an entry came that the index has already: the endpoint doubles some") from exc
-        known.written()
+            raise TrailError(DOUBLED) from exc
+        self._known.written(heads)
+
+    def _begin_beside(self, stack: ExitStack, cursor: Cursor | None) -> Beside | None:
+        """Start the process that writes, where the database is a file."""
+        if self._database.file is None:
+            return None
+        with self._database.write() as writer:
+            self._take(writer)
+            if cursor is None:
+                drop_indexes(writer)
+        return stack.enter_context(Beside(self._database.file, self._lease))
 
     def _progress(self, block: int, first: int, target: int, entries: int, begun: float) -> None:
         seconds = max(time.monotonic() - begun, 1e-6)
@@ -466,17 +475,3 @@ def cursor_of(reader: Reader) -> Cursor | None:
     """Return up to where the index is complete, or None before any block."""
     row = reader.row("SELECT number, hash, time FROM blocks ORDER BY number DESC LIMIT 1")
     return None if row is None else Cursor(*row)
-
-
-def check_times(rows: Sequence[BlockRow], cursor: Cursor | None) -> None:
-    """Refuse blocks whose times go back.
-
-    Raises:
-        ChainError: they do.
-    """
-    times = sorted((row[0], row[3]) for row in rows)
-    if cursor is not None:
-        times.insert(0, (cursor.number, cursor.time))
-    for (before, earlier), (after, later) in pairwise(times):
-        if later < earlier:
-            raise ChainError(f"block {after} is said to be older than block {before}")

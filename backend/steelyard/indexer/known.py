@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
@@ -53,6 +53,8 @@ class Table:
         self.rows: dict[bytes, Row] = {}
         self.new: dict[bytes, Row] = {}
         self.changed: dict[bytes, Row] = {}
+        self.handed: dict[bytes, Row] = {}
+        """New rows that were handed over last; another process may still be writing them."""
         self._select = f"SELECT {schema.column_list(name)} FROM {name} WHERE id IN"
 
     def load(self, reader: Reader, ids: Iterable[bytes]) -> None:
@@ -72,22 +74,23 @@ class Table:
             self.changed[row[0]] = row
 
     def written(self) -> None:
-        """Everything is in the database: forget the oldest."""
-        self.new.clear()
+        """Everything was handed over, and what was handed over before is in the database: forget the oldest of that."""
+        trim(self.rows, _KEPT, spare=self.new.keys() | self.changed.keys())
+        self.handed, self.new = self.new, {}
         self.changed.clear()
-        trim(self.rows, _KEPT)
 
     def forget(self) -> None:
         """Drop everything, written or not."""
-        for rows in (self.rows, self.new, self.changed):
+        for rows in (self.rows, self.new, self.changed, self.handed):
             rows.clear()
 
 
-def trim(rows: dict[Any, Any], keep: int) -> None:
-    """Remove the rows that were added first if there are more than ``keep``, down to three quarters of it."""
+def trim(rows: dict[Any, Any], keep: int, spare: Container[Any] = ()) -> None:
+    """Remove the rows that were added first if there are more than ``keep``, down to three quarters of it; but not ``spare``."""
     if len(rows) > keep:
         for key in list(islice(rows, len(rows) - keep * 3 // 4)):
-            del rows[key]
+            if key not in spare:
+                del rows[key]
 
 
 def select_in(
@@ -165,12 +168,19 @@ class Known:
         self.count.clear()
         self.node_assets.clear()
 
-    def written(self) -> None:
-        """Everything is in the database."""
+    def written(self, heads: Container[tuple[bytes, bytes]] = ()) -> None:
+        """Everything was handed over to the database, and what was handed over before is in it.
+
+        What was handed over last stays known, for nobody says when it can be read there.
+
+        Args:
+            heads: contract and subject of the heads that changed.
+        """
         for table in self.tables:
             table.written()
-        for cache in (self.heads, self.count, self.node_assets):
-            trim(cache, _KEPT)
+        trim(self.heads, _KEPT, spare=heads)
+        trim(self.count, _KEPT, spare={row[columns.VERSION_ASSET] for row in self.versions.handed.values()})
+        trim(self.node_assets, _KEPT)
 
     def load(self, reader: Reader, entries: Sequence[Entry]) -> None:
         """Fetch what :meth:`take` needs to know for these entries."""
@@ -246,8 +256,8 @@ class Known:
             reader, "SELECT DISTINCT node, asset FROM versions WHERE node IN", missing
         ):
             found.setdefault(node, set()).add(asset)
-        # Versions that are not written yet are known by their rows.
-        for row in self.versions.new.values():
+        # Versions that are not written yet, or not for certain, are known by their rows.
+        for row in (*self.versions.new.values(), *self.versions.handed.values()):
             if row[columns.VERSION_NODE] in missing:
                 found.setdefault(row[columns.VERSION_NODE], set()).add(row[columns.VERSION_ASSET])
         for node in missing:

@@ -145,7 +145,7 @@ class SqliteDatabase(Database):
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         """Open the file; make it, with its tables, if it does not exist and is not only to be read."""
         self.name = str(path)
-        self._path = path
+        self.file = self._path = path
         self._readonly = readonly
         self._idle: deque[_SqliteReader] = deque()
         self._writing = threading.Lock()

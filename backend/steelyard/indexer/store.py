@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 from steelyard.indexer.batch import Batch
 from steelyard.indexer.columns import (
@@ -33,7 +34,6 @@ from steelyard.indexer.columns import (
     VERSION_FLAGGED_AT,
     VERSION_FLAGGED_BY,
 )
-from steelyard.indexer.database import Writer
 from steelyard.indexer.known import Known
 from steelyard.indexer.schema import COLUMNS
 
@@ -69,7 +69,17 @@ _GRANT: Final = (
 )
 
 
-def write_entries(writer: Writer, batch: Batch) -> None:
+class Sink(Protocol):
+    """What takes rows: a :class:`steelyard.indexer.database.Writer`, or what keeps them for another process."""
+
+    def many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run a statement once for each row of parameters."""
+
+    def insert(self, table: str, rows: Sequence[Sequence[object]]) -> None:
+        """Add rows that are not there yet."""
+
+
+def write_entries(writer: Sink, batch: Batch) -> None:
     """Write what belongs to each entry alone, and the heads."""
     writer.insert("events", batch.events)
     writer.insert("parties", batch.parties)
@@ -80,7 +90,7 @@ def write_entries(writer: Writer, batch: Batch) -> None:
         writer.many(_HEAD, heads)
 
 
-def write_entities(writer: Writer, known: Known, batch: Batch) -> None:
+def write_entities(writer: Sink, known: Known, batch: Batch) -> None:
     """Write assets, roles, versions, offers, purchases, holdings, requests and channels that are new or changed."""
     for table in known.tables:
         writer.insert(table.name, list(table.new.values()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from steelyard.indexer.database import Reader, Writer
+from steelyard.indexer.store import Sink
 
 _NAME: Final = "unconfirmed"
 
@@ -15,10 +16,10 @@ def first_of(reader: Reader) -> int | None:
     return None if row is None else int(row[0])
 
 
-def mark(writer: Writer, block: int) -> None:
+def mark(sink: Sink, block: int) -> None:
     """Note that from this block on nobody has confirmed, if that was not so before."""
-    writer.execute(
-        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", (_NAME, str(block))
+    sink.many(
+        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", [(_NAME, str(block))]
     )
 
 

@@ -22,6 +22,7 @@ def follower(
     tell: Callable[[Report], None] = lambda report: None,
     confirm: bool = True,
     lease: Lease | None = None,
+    enough: int | None = None,
 ) -> Follower:
     """Return a follower of some endpoints."""
     return Follower(
@@ -32,6 +33,7 @@ def follower(
         lease=lease or Lease(),
         confirm=confirm,
         tell=tell,
+        enough=enough,
     )
 
 
