@@ -98,6 +98,7 @@ def publish_command(
         raise InputError("--window belongs to an offer: give --price too")
     shares = _positions(session, positions)
     existing = target or _existing(session, name or "")
+    _warn_of_card(session, card or folder / "README.md", kind)
     with session.progress() as progress:
         if existing is None:
             done = market.publish(
@@ -183,6 +184,17 @@ def deliver_command(session: Session, sale: str | None, everything: bool, dry_ru
     session.out.result(done, table(("ID", "WHAT", "COST"), rows))
     if not done:
         session.out.say("Nothing can be delivered now; `steelyard sales --open` says why.")
+
+
+def _warn_of_card(session: Session, card: Path, kind: str) -> None:
+    """Say what is wrong with a card; `publish` itself refuses only what could act where it is shown."""
+    from steelyard.domain.types import AssetKind
+    from steelyard.service.describe import describe
+
+    if card.is_file():
+        for item in describe(card, kind=AssetKind[kind.upper()]).findings:
+            if item.wrong:
+                session.out.warn(f"card, {item.field}: {item.text}")
 
 
 def _existing(session: Session, name: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,3 +61,25 @@ def test_hidden_code_is_found_out_when_it_is_pulled(
     with pytest.warns(UserWarning, match="'model.pt' is declared as safetensors"):
         path = buyer.pull(bought, tmp_path / "pulled", allow_code=True)
     assert same_files(path, folder)
+
+
+def test_real_models_of_many_formats_arrive_byte_for_byte(
+    seller: Market, buyer: Market, tmp_path: Path
+) -> None:
+    names = ("safetensors.safetensors", "gguf.gguf", "onnx.onnx", "keras.keras", "skops.skops", "parquet.parquet",
+             "hdf5-earliest.h5", "saved_model.pb", "variables.index")  # fmt: skip
+    folder = tmp_path / "models"
+    folder.mkdir()
+    with zipfile.ZipFile(Path(__file__).parents[2] / "vectors" / "formats.zip") as archive:
+        for number, name in enumerate(names):
+            (folder / f"file{number}").write_bytes(archive.read(name))
+    done = seller.publish(folder, name="many")
+    seller.offer(done.ref, price=PRICE)
+    (version,) = buyer.info(done.ref).versions
+    assert version.manifest is not None and version.code == ()
+    assert [entry.format for entry in version.manifest.files] == [
+        "safetensors", "gguf", "onnx", "keras", "skops", "parquet", "keras-hdf5", "tf-savedmodel", "tf-checkpoint-index",
+    ]  # fmt: skip
+    bought = buyer.buy(done.ref, wait=False)
+    seller.deliver(bought.id)
+    assert same_files(buyer.pull(bought, tmp_path / "pulled"), folder)

@@ -196,3 +196,19 @@ def test_balance_of_a_stranger_needs_no_account(cli: Cli, market: StubMarket, ho
     (home / "keystores" / "alice.json").unlink()
     assert cli("balance", "0x" + "12" * 20).code == 0
     assert market.calls[-1][2]["account"] == b"\x12" * 20
+
+
+def test_code_and_preview_are_asked_for(cli: Cli, market: StubMarket, folder: str) -> None:
+    market.answers["info"] = NotFoundError("x")
+    cli("publish", folder, "--name", "digits")
+    cli("publish", folder, "--name", "digits", "--allow-code", "--preview")
+    first, second = (options for name, _, options in market.calls if name == "publish")
+    assert (first["allow_code"], first["preview"]) == (False, False)
+    assert (second["allow_code"], second["preview"]) == (True, True)
+
+
+def test_a_card_with_faults_is_told_and_published(cli: Cli, market: StubMarket, folder: str) -> None:
+    market.answers["info"] = NotFoundError("x")
+    (Path(folder) / "README.md").write_text("---\nlicense: mine\n---\n# x\n")
+    found = cli("publish", folder, "--name", "digits")
+    assert found.code == 0 and "'mine' is neither an SPDX expression" in found.err
