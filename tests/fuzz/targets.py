@@ -12,10 +12,12 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from steelyard.api import raw
 from steelyard.audit import bundle, mpt, receipt
 from steelyard.crypto import handover
+from steelyard.crypto.secret import Secret
 from steelyard.domain import (
     abi,
     canonical,
@@ -31,6 +33,7 @@ from steelyard.domain import (
     siwe,
 )
 from steelyard.domain.hash import keccak256
+from steelyard.domain.types import Address, AssetId, VersionId
 from steelyard.errors import SteelyardError
 from steelyard.formats import (
     coats,
@@ -142,9 +145,9 @@ def _multipart(data: bytes) -> None:
 
 
 def _mpt(data: bytes) -> None:
-    nodes = [item for item in rlp.decode_list(data) if isinstance(item, bytes)]
+    key, *nodes = [item for item in rlp.decode_list(data) if isinstance(item, bytes)] or [b""]
     if nodes:
-        mpt.prove(keccak256(nodes[0]), bytes(32), nodes)
+        mpt.prove(keccak256(nodes[0]), key, nodes)
 
 
 def _path(data: bytes) -> None:
@@ -161,9 +164,47 @@ def _ref(data: bytes) -> None:
     ref.parse(data.decode())
 
 
+def _kept_bundle() -> Any:
+    return json.loads((ROOT / "tests" / "unit" / "audit" / "bundle.json").read_bytes())["bundle"]
+
+
+def _hex(text: str) -> bytes:
+    return bytes.fromhex(text[2:])
+
+
 def _bundle_seed() -> Iterator[bytes]:
-    kept = json.loads((ROOT / "tests" / "unit" / "audit" / "bundle.json").read_bytes())
-    yield bundle._canonical(kept["bundle"])
+    yield bundle._canonical(_kept_bundle())
+
+
+def _header_seed() -> Iterator[bytes]:
+    yield _hex(_kept_bundle()["header"])
+
+
+def _proofs() -> Iterator[tuple[bytes, list[bytes]]]:
+    for proof in _kept_bundle()["receipts"]:
+        for part in ("receipt", "transaction"):
+            yield rlp.encode_int(proof["index"]), [_hex(item) for item in proof[part]]
+
+
+def _mpt_seeds() -> Iterator[bytes]:
+    for key, nodes in _proofs():
+        yield rlp.encode((key, *nodes))
+    kept = _kept_bundle()
+    yield rlp.encode(
+        (keccak256(_hex(kept["directory"]["address"])), *map(_hex, kept["directory"]["account"]))
+    )
+
+
+def _receipt_seeds() -> Iterator[bytes]:
+    for key, nodes in _proofs():
+        if found := mpt.prove(keccak256(nodes[0]), key, nodes):
+            yield found
+
+
+def _key_file_seed() -> Iterator[bytes]:
+    keys = [(VersionId(bytes([number]) * 32), Secret(bytes([number]) * 32)) for number in (1, 2)]
+    place = {"chain_id": 1, "registry": Address(bytes(20)), "asset": AssetId(bytes(32))}
+    yield handover.seal_keys(keys, password="fuzz" * 4, scrypt_n=2, **place)
 
 
 def _manifest_seeds() -> Iterator[bytes]:
@@ -319,9 +360,9 @@ TARGETS: dict[str, Target] = {
     "unixfs": Target(dagpb.decode_unixfs, _dag_seeds),
     "multipart": Target(_multipart, _literal(_FORM, b"c5\r\n--XX-\r\n3\r\n-\r\n\r\n0\r\n\r\n")),
     "rlp": Target(_same(rlp.decode, rlp.encode), _literal(bytes.fromhex("c88363617483646f67"), b"\x80")),  # type: ignore[arg-type]
-    "mpt": Target(_mpt, _literal(bytes.fromhex("c58482206162"))),
-    "receipt": Target(receipt.read_logs, _literal(bytes.fromhex("02c5018080c180"))),
-    "header": Target(header.parse, _literal(b"")),
+    "mpt": Target(_mpt, _mpt_seeds),
+    "receipt": Target(receipt.read_logs, _receipt_seeds),
+    "header": Target(header.parse, _header_seed),
     "bundle": Target(bundle.parse, _bundle_seed),
     "json": Target(_json, _literal('{"a":[1,2.5,null,"x"]}'), (ValueError,)),
     "siwe": Target(_siwe, _literal(_SIWE), (SteelyardError, UnicodeDecodeError)),
@@ -330,6 +371,6 @@ TARGETS: dict[str, Target] = {
         _literal("alice/digits@2", "eip155:1/0x" + "ab" * 20 + "/0x" + "cd" * 32),
         (SteelyardError, UnicodeDecodeError),
     ),
-    "key-file": Target(handover.read_file, _literal('{"format":"steelyard/keys/v1"}')),
+    "key-file": Target(handover.read_file, _key_file_seed),
 }
 """All targets, by name."""
