@@ -23,7 +23,8 @@ class Case:
 
     Attributes:
         name: of the case.
-        kind: what reads it: ``file``, ``paths``, ``folder``, ``manifest``, ``sealed``, ``card``, ``front``.
+        kind: what reads it: ``file``, ``json``, ``paths``, ``folder``, ``manifest``, ``sealed``, ``card``, ``front``; or
+            ``small``: a file that may be taken, and must not cost memory.
         data: makes it; bytes, or for paths the list of them, or for a folder a function that fills one.
         error: that must come.
         words: that its message must hold.

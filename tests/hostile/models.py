@@ -56,6 +56,7 @@ def cases() -> Iterator[Case]:
     yield from _parquet()
     yield from _hdf5()
     yield from _pickles()
+    yield from _coats()
     yield from _json()
     yield from _polyglots()
 
@@ -493,10 +494,31 @@ def _hdf5() -> Iterator[Case]:
         "root outside": (whole[:64] + b"\xff" * 7 + b"\x0f" + whole[72:], "outside of"),
         "base elsewhere": (whole[:24] + b"\x08" + whole[25:], "does not begin"),
         "only the signature": (FIRST, "outside of"),
+        "no object at its root": (_root(whole, 0, b"\x07"), "no object stands at byte"),
+        "header of megabytes": (_root(whole, 8, b"\xff\xff\xff\x7f"), "outside of"),
+        "messages without end": (_root(whole, 18, b"\xff\xff"), "leaves its header"),
+        "names without a heap": (whole.replace(b"HEAP", b"HEAX", 1), "no heap of names"),
+        "damaged names": (whole.replace(b"SNOD", b"SNOX", 1), "damaged list of names"),
+        "damaged tree": (whole.replace(b"TREE", b"TREX", 1), "damaged tree"),
+        "heap outside": (_after(whole, b"HEAP", 8, b"\xff" * 7), "outside of"),
+        "text outside of its heap": (_after(whole, b"GCOL", 16, b"\x77\x77"), "not in its heap"),
+        "text in no heap": (whole.replace(b"GCOL", b"GCOX"), "lies in no heap"),
         "tree that turns round": (_turning(whole), ""),
     }
     for what, (data, text) in files.items():
         yield file(f"hdf5: {what}", data, text)
+
+
+def _after(whole: bytes, sign: bytes, offset: int, value: bytes) -> bytes:
+    """Return a file with bytes changed behind the first place of a signature."""
+    at = whole.find(sign) + offset
+    return whole[:at] + value + whole[at + len(value) :]
+
+
+def _root(whole: bytes, offset: int, value: bytes) -> bytes:
+    """Return a file with bytes of its root group's header changed."""
+    at = int.from_bytes(whole[64:72], "little") + offset
+    return whole[:at] + value + whole[at + len(value) :]
 
 
 def _turning(whole: bytes) -> bytes:
@@ -548,6 +570,26 @@ def _pickles() -> Iterator[Case]:
     for what, data in {"elf": b"\x7fELF\x02", "pe": b"MZ" + bytes(58) + b"\x40\0\0\0PE\0\0", "macho": b"\xcf\xfa\xed\xfe", "wasm": b"\0asm\1\0\0\0",
                        "bytecode": b"\xa7\x0d\x0d\x0a" + bytes(12)}.items():  # fmt: skip
         yield file(f"program: {what}", data, "loading runs code", CodeError)
+
+
+def _coats() -> Iterator[Case]:
+    for coat, data in packed(b"a text that is packed " * 99):
+        if coat not in ("zlib", "lzma"):  # whose first bytes any file may have
+            yield file(f"coat: {coat}, damaged", data[:10] + b"\xff\xfe\xfd" * 30, f"begins as {coat} does")
+    yield file("coat: lz4, cut off", b"\x04\x22\x4d\x18\x40", "cut off")
+    frame = b"\x04\x22\x4d\x18\x40\x40\x00" + struct.pack("<I", 6) + b"\x10a\xff\xff\x00\x00"
+    yield file("coat: lz4, damaged", frame, "begins as lz4 does, and is damaged")
+    endless = (
+        b"\x04\x22\x4d\x18\x40\x40\x00"
+        + struct.pack("<I", 1 << 20)
+        + b"\x1f"
+        + b"a\x01\x00"
+        + b"\xff" * 200_000
+    )
+    yield Case("coat: lz4, bomb", "small", lambda: endless, FormatError)
+    import gzip
+
+    yield Case("coat: gzip, bomb", "small", lambda: gzip.compress(bytes(64 << 20)), FormatError)
 
 
 def _json() -> Iterator[Case]:

@@ -53,14 +53,14 @@ def _hook(event: str, args: tuple[object, ...]) -> None:
 def _prepared(case: Case, folder: Path) -> Callable[[], object]:
     """Return the reading of a case, with all that it needs made."""
     data = case.data()
-    if case.kind in ("file", "json"):
+    if case.kind in ("file", "json", "small"):
         assert isinstance(data, bytes)
         (folder / ("config.json" if case.kind == "json" else "model.bin")).write_bytes(data)
-        return lambda: declare(source.collect(folder), allow_code=False)
+        return lambda: declare(source.find(folder), allow_code=False)
     if case.kind == "folder":
         assert callable(data)
         data(folder)
-        return lambda: declare(source.collect(folder), allow_code=False)
+        return lambda: declare(source.find(folder), allow_code=False)
     if case.kind == "paths":
         assert isinstance(data, list)
         return lambda: paths.check_tree(data)
@@ -149,7 +149,7 @@ def main() -> None:
     assert licences.is_known("mit")
     with tempfile.TemporaryDirectory() as place:
         (Path(place) / "a").write_bytes(b"x")
-        declare(source.collect(Path(place)), allow_code=False)
+        declare(source.find(Path(place)), allow_code=False)
     corpus = cases()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     tracemalloc.start()

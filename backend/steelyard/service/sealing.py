@@ -31,7 +31,7 @@ from steelyard.domain import manifest as manifests
 from steelyard.domain.node import Node
 from steelyard.domain.passive import check_passive
 from steelyard.domain.types import AssetId, Version
-from steelyard.errors import SteelyardError
+from steelyard.errors import ManifestError, SteelyardError
 from steelyard.formats.summary import preview as show_inside
 from steelyard.service import source as sources
 from steelyard.service.context import Context
@@ -39,7 +39,7 @@ from steelyard.service.declare import declare
 from steelyard.service.files import private_folder
 from steelyard.service.journal import Sealed, SealJournal
 from steelyard.service.locks import locked
-from steelyard.service.public import CARD, CIPHERTEXT, LEAVES, MANIFEST, NODE, TAGS, Progress
+from steelyard.service.public import CARD, CIPHERTEXT, LEAVES, MANIFEST, MAX_CARD, NODE, TAGS, Progress
 from steelyard.storage.base import Store
 from steelyard.storage.cid import digest_of, encode_cid, parse_cid
 
@@ -101,13 +101,17 @@ def seal_folder(
         CodeError: a file runs code when it is loaded, and that is not allowed.
         StoreError: the store does not take it.
     """
-    declared = declare(sources.collect(folder, progress=progress), allow_code=allow_code)
-    source = declared.source
-    text = card if card is not None else _own_card(source) or sources.default_card(label, source.files)
+    # Everything that could be refused is looked at before gigabytes are read.
+    declared = declare(sources.find(folder), allow_code=allow_code)
+    files = declared.source.files
+    text = card if card is not None else _own_card(declared.source) or sources.default_card(label, files)
     check_passive(text)
+    if len(text.encode()) > MAX_CARD:
+        raise ManifestError(f"the card has more than {MAX_CARD} bytes, and nobody would read it")
+    source = sources.hashed(declared.source, progress=progress)
     if preview:
-        files = zip((file.path for file in source.files), declared.reports, strict=True)
-        text = f"{text.rstrip()}\n\n{show_inside(files)}"
+        inside = zip((file.path for file in files), declared.reports, strict=True)
+        text = f"{text.rstrip()}\n\n{show_inside(inside)}"
     if context.dry:
         return _priced(context, source, asset=asset, node=node)
     record = _record_path(context, source, asset, node, text)

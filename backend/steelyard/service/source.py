@@ -57,34 +57,52 @@ class Input:
 
 
 def collect(folder: Path, *, progress: Progress | None = None) -> Input:
-    """Find and hash the files of a folder.
+    """Find and hash the files of a folder; see :func:`find` and :func:`hashed`."""
+    return hashed(find(folder), progress=progress)
 
-    Names that begin with a dot are left out, with everything below them. What the files are is not looked at:
-    see ``declare.py``.
+
+def find(folder: Path) -> Input:
+    """Find the files of a folder. Nothing is read of them: digests are zeros, and formats ``binary``.
+
+    Names that begin with a dot are left out, with everything below them.
 
     Args:
         folder: a folder, or one file.
-        progress: told how many bytes were hashed.
 
     Raises:
         InputError: there is no such folder, no file in it, or something in it is neither file nor folder (a
-            link, a device); or a file changes while it is read.
-        ManifestError: a path breaks the format. Nothing was hashed.
+            link, a device).
+        ManifestError: a path breaks the format.
     """
     found = sorted(walk(folder))
     if not found:
         raise InputError(f"{folder} holds no files to publish")
-    places = tuple(place for _, place in found)
     files = []
     for path, place in found:
         role = _ROLES.get(Path(path).suffix.lower(), "other")
         size = place.lstat().st_size
         files.append(SourceFile(path=path, size=size, format="binary", role=role, sha256=bytes(32)))
+    _ = manifests.build(files, key_salt=bytes(32))
+    return Input(files=tuple(files), places=tuple(place for _, place in found), chunks=b"")
+
+
+def hashed(found: Input, *, progress: Progress | None = None) -> Input:
+    """Read all files and return them with their digests.
+
+    Args:
+        found: of :func:`find`.
+        progress: told how many bytes were hashed.
+
+    Raises:
+        InputError: a file cannot be read, or changes while it is.
+    """
     # The sealed manifest comes first in the stream. Its length is known before its digests are.
-    _, sealed = manifests.build(files, key_salt=bytes(32))
-    digests, chunks = _hash(places, [file.size for file in files], start=len(sealed), progress=progress)
-    named = tuple(replace(file, sha256=digest) for file, digest in zip(files, digests, strict=True))
-    return Input(files=named, places=places, chunks=chunks)
+    _, sealed = manifests.build(found.files, key_salt=bytes(32))
+    digests, chunks = _hash(
+        found.places, [file.size for file in found.files], start=len(sealed), progress=progress
+    )
+    named = tuple(replace(file, sha256=digest) for file, digest in zip(found.files, digests, strict=True))
+    return Input(files=named, places=found.places, chunks=chunks)
 
 
 def _hash(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from steelyard.errors import CodeError
+from steelyard.errors import CodeError, ManifestError
 from steelyard.formats.report import FormatReport
 from steelyard.market import Market
 from steelyard.service import declare
@@ -22,8 +22,14 @@ def test_code_is_refused_marked_and_told_before_and_after_buying(
     seller: Market, buyer: Market, folder: Path, tmp_path: Path
 ) -> None:
     (folder / "model.pt").write_bytes(MODEL)
+    seen: list[object] = []
     with pytest.raises(CodeError, match="model.pt"):
-        seller.publish(folder, name="digits")
+        seller.publish(folder, name="digits", progress=lambda *told: seen.append(told))
+    assert seen == [], "refused before anything is hashed"
+    with pytest.raises(ManifestError, match="onerror"):
+        seller.publish(folder, name="digits", allow_code=True, card="# x\n<img src=x onerror=y>")
+    with pytest.raises(ManifestError, match="nobody would read it"):
+        seller.publish(folder, name="digits", allow_code=True, card="# x\n" + "y" * (5 << 20))
     done = seller.publish(folder, name="digits", allow_code=True, preview=True)
     seller.offer(done.ref, price=PRICE)
     (version,) = buyer.info(done.ref).versions
