@@ -31,6 +31,13 @@ TRAIL = {
     "Claimed",
     "PositionMoved",
     "Listed",
+    "MeteredOffered",
+    "MeteredOfferClosed",
+    "ChannelOpened",
+    "ChannelToppedUp",
+    "UsageClaimed",
+    "ChannelClosing",
+    "ChannelClosed",
 }
 
 
