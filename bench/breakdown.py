@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.gas import Step, Story
+from bench.metered import BATCH
 from bench.stage import Stage, open_stage
 from steelyard.chain.hexdata import to_hex
 from steelyard.chain.wire import Receipt
@@ -36,6 +37,9 @@ TRACED = (
     "withdraw",
     "buy + deliver: buy",
     "buy + deliver: deliver",
+    "open channel",
+    "claim, one voucher",
+    "claim, 100 vouchers",
 )
 """Steps that are broken down."""
 
@@ -119,7 +123,7 @@ def _category(cost: StepCost, slots: Mapping[int, str], frames: Mapping[int, str
         return f"{where}: log"
     if cost.name in _CALLS:
         if cost.name == "STATICCALL" and cost.top[1] == _ECRECOVER:
-            return "ecrecover, 3 times"
+            return "ecrecover"
         return f"{where}: call of another contract or account"
     if cost.name in _TRANSIENT:
         return "guards against re-entry (transient words)"
@@ -162,6 +166,11 @@ def slot_names(stage: Stage, story: Story) -> dict[int, str]:
         names[_slot(identity, market["requests"])] = "request"
         names[_slot(request.version, market["flagged"])] = "flag of the version"
         names[_slot(request.version, assets["release"])] = "release of the version"
+    if story.metered is not None:
+        channels = _layout("Channels")
+        names[_slot(story.metered.offer, channels["offers"])] = "metered offer"
+        for nonce in range(BATCH + 13):
+            names[_slot(story.metered.id(nonce), channels["channels"])] = "channels"
     record = _slot(asset, assets["_records"])
     names |= {record + offset: "record of the asset" for offset in range(3)}
     return names
@@ -182,7 +191,8 @@ def _nested(place: int, outer: bytes, inner: bytes) -> int:
 
 def explain(stage: Stage, step: Step, slots: Mapping[int, str]) -> list[tuple[str, int]]:
     """Return what a step's gas went to, largest first, base and call data at the top; sums to the receipt's gas."""
-    second = "Assets" if step.name.endswith(("buy", "request + delivery: deliver")) else "Treasury"
+    asks = step.name.endswith(("buy", "request + delivery: deliver", "open channel"))
+    second = "Assets" if asks else "Treasury"
     frames = {1: step.call.name.partition(".")[0], 2: second}
     found = categories(trace(stage, step.receipt), slots, frames)
     fixed = [("base of a transaction", BASE), (_data_text(step.call.data), calldata_cost(step.call.data))]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import metered
 from bench.row import Outcome, Row, Skipped
 from bench.stage import DAY, MIN_BOND, PRICE, Account, Sealed, Stage, open_stage
 from bench.token import NoCompilerError, creation_code
@@ -47,6 +48,9 @@ BARS = {
     "key request + delivery": Bar(None, 95_000, 130_000),
     "refund + withdraw": Bar(81_000, None, 105_000),
     "dispute of a 4 KiB leaf": Bar(443_000, None, 3_000_000),
+    "open channel": Bar(78_000, 45_000, 62_000),
+    "claim, one voucher": Bar(45_800, 38_000, 60_000),
+    "claim, 100 vouchers, each": Bar(19_200, 9_900, 16_000),
 }
 """Bars by the name of the row."""
 
@@ -72,6 +76,7 @@ class Story:
         self.skipped: list[Skipped] = []
         self.orders: list[Order] = []
         self.requests: list[KeyRequest] = []
+        self.metered: metered.Metered | None = None
         self._root = root
 
     def run(self) -> None:
@@ -79,22 +84,21 @@ class Story:
         first = self._assets()
         asset = self.stage.asset("digits")
         terms = self.stage.terms()
-        self._do(
-            "new offer, first of the asset", self.stage.seller, self.stage.calls.make_offer(asset, terms)
-        )
+        self.do("new offer, first of the asset", self.stage.seller, self.stage.calls.make_offer(asset, terms))
         rental = self.stage.terms(kind=OfferKind.RENTAL, period=30 * DAY, renew_until=2**32 - 1)
-        self._do("new offer", self.stage.seller, self.stage.calls.make_offer(asset, rental))
+        self.do("new offer", self.stage.seller, self.stage.calls.make_offer(asset, rental))
         late = [self._buy(self.stage.third, first, terms, f"late {turn}") for turn in (1, 2)]
         self._sale("buy + deliver, very first", self.stage.buyer, first, terms)
         licence = self._sale("buy + deliver", self.stage.buyer, first, terms)
         self._sale("buy + deliver, new buyer", self.stage.other, first, terms)
         self._claims()
         rented = self._sale("buy + deliver, rental", self.stage.buyer, first, rental)
-        self._do("renew", self.stage.buyer, self.stage.calls.renew(rented))
+        self.do("renew", self.stage.buyer, self.stage.calls.renew(rented))
         self._requests(licence)
         self._coin_sales(first)
         self._bonds(first)
         self._refund(late)
+        self.metered = metered.play(self, first)
 
     def _assets(self) -> Sealed:
         stage = self.stage
@@ -104,32 +108,32 @@ class Story:
         ):
             sealed = stage.seal(stage.asset(name), f"{name} 1")
             word, proof = name_word(name), stage.key_proof(sealed)
-            self._do(
+            self.do(
                 label, stage.seller, stage.calls.register(word, AssetKind.MODEL, 500, sealed.version, proof)
             )
         self.second = stage.seal(stage.asset("digits"), "digits 2")
         call = stage.calls.publish(self.second.version, stage.key_proof(self.second))
-        self._do("new version", stage.seller, call)
+        self.do("new version", stage.seller, call)
         return sealed
 
     def _buy(self, who: Account, sealed: Sealed, terms: Terms, label: str) -> Order:
         order = self.stage.order(who, sealed, terms, label)
         self.orders.append(order)
-        self._do(f"{label}: buy", who, self.stage.calls.buy(order))
+        self.do(f"{label}: buy", who, self.stage.calls.buy(order))
         return order
 
     def _sale(self, name: str, who: Account, sealed: Sealed, terms: Terms) -> Order:
         order = self._buy(who, sealed, terms, name)
-        self._do(f"{name}: deliver", self.stage.seller, self.stage.deliver(order, sealed))
+        self.do(f"{name}: deliver", self.stage.seller, self.stage.deliver(order, sealed))
         self._sum(name, f"{name}: buy", f"{name}: deliver")
         return order
 
     def _claims(self) -> None:
         stage = self.stage
         args = (stage.node_salt, stage.positions)
-        self._do("claim of a position, first", stage.keeper, stage.calls.claim(*args, 0, NATIVE))
+        self.do("claim of a position, first", stage.keeper, stage.calls.claim(*args, 0, NATIVE))
         self._sale("buy + deliver, between claims", stage.other, *self._usual)
-        self._do("claim of a position", stage.keeper, stage.calls.claim(*args, 0, NATIVE))
+        self.do("claim of a position", stage.keeper, stage.calls.claim(*args, 0, NATIVE))
 
     @property
     def _usual(self) -> tuple[Sealed, Terms]:
@@ -142,8 +146,8 @@ class Story:
             request = stage.request(stage.buyer, licence, self.second.version, name)
             self.requests.append(request)
             ask = stage.calls.request_key(request.licence, request.version, request.key, within=DAY, fee=fee)
-            self._do(f"{name}: request", stage.buyer, ask)
-            self._do(f"{name}: deliver", stage.seller, stage.answer(request, self.second))
+            self.do(f"{name}: request", stage.buyer, ask)
+            self.do(f"{name}: deliver", stage.seller, stage.answer(request, self.second))
             self._sum(name, f"{name}: request", f"{name}: deliver")
 
     def _coin_sales(self, sealed: Sealed) -> None:
@@ -177,14 +181,14 @@ class Story:
         )
         stage.seller.send(stage.calls.make_offer(sealed.version.asset, rental))
         order = self._sale("buy + deliver, ERC-20 rental", stage.buyer, sealed, rental)
-        self._do("renew, ERC-20", stage.buyer, stage.calls.renew(order))
+        self.do("renew, ERC-20", stage.buyer, stage.calls.renew(order))
 
     def _bonds(self, sealed: Sealed) -> None:
         stage = self.stage
         for name in ("fund a bond, first", "fund a bond"):
             call = stage.calls.fund_bond(stage.seller.address, 10 * MIN_BOND)
-            self._do(name, stage.seller, call)
-        self._do("take a bond back", stage.seller, stage.calls.take_bond(MIN_BOND))
+            self.do(name, stage.seller, call)
+        self.do("take a bond back", stage.seller, stage.calls.take_bond(MIN_BOND))
         windowed = {"window": DAY, "bond": MIN_BOND}
         terms = stage.terms(**windowed)
         stage.seller.send(stage.calls.make_offer(sealed.version.asset, terms))
@@ -193,21 +197,26 @@ class Story:
         stage.seller.send(stage.calls.publish(false.version, stage.key_proof(false)))
         wrong = self._sale("buy + deliver, false content", stage.buyer, false, terms)
         call = stage.dispute(stage.buyer, wrong, false, "buy + deliver, false content")
-        self._do("dispute of a 4 KiB leaf", stage.buyer, call)
+        self.do("dispute of a 4 KiB leaf", stage.buyer, call)
         stage.wait(DAY + 60)
-        self._do("settle after a window", stage.keeper, stage.calls.settle(order))
+        self.do("settle after a window", stage.keeper, stage.calls.settle(order))
         names = [f"buy + deliver, with a window: {part}" for part in ("buy", "deliver")]
         self._sum("buy + deliver + settle, window", *names, "settle after a window")
 
     def _refund(self, late: list[Order]) -> None:
         stage, payer = self.stage, self.stage.third
         for order, case in zip(late, ("", ", payer with a balance"), strict=True):
-            self._do(f"refund{case}", payer, stage.calls.refund(order))
-            self._do(f"withdraw{case}", payer, stage.calls.withdraw(payer.address, NATIVE, PRICE))
+            self.do(f"refund{case}", payer, stage.calls.refund(order))
+            self.do(f"withdraw{case}", payer, stage.calls.withdraw(payer.address, NATIVE, PRICE))
             self._sum(f"refund + withdraw{case}", f"refund{case}", f"withdraw{case}")
             stage.seller.send(stage.calls.deposit(account_word(payer.address), NATIVE, PRICE))
 
-    def _do(self, name: str, who: Account, call: Call) -> None:
+    def do(self, name: str, who: Account, call: Call) -> None:
+        """Send a call, and remember what it cost.
+
+        Raises:
+            RevertError: it reverted.
+        """
         receipt = who.send(call)
         self.steps[name] = Step(name, who, call, receipt)
         self.sums[name] = receipt.gas_used
@@ -246,6 +255,18 @@ SHOWN = (
     "fund a bond",
     "fund a bond, first",
     "take a bond back",
+    "new metered offer",
+    "open channel",
+    "open channel, first of the asset",
+    "top up a channel",
+    "claim, one voucher",
+    "claim, 10 vouchers, each",
+    "claim, 100 vouchers, each",
+    "start closing",
+    "close a channel",
+    "close after the window, by anybody",
+    "one call of 1,000 in a channel",
+    "one call of 1,000, claimed in a batch",
 )
 """Rows of the table, in order; more was measured on the way."""
 

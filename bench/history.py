@@ -426,7 +426,9 @@ class Market:
 
 _ACTS: Final = tuple(_MIX)
 _WEIGHTS: Final = tuple(_MIX.values())
-_ADDRESS_OF: Final = {topic: CONTRACTS[kind.contract] for topic, kind in TYPES.items()}
+_ADDRESS_OF: Final = {
+    topic: CONTRACTS[kind.contract] for topic, kind in TYPES.items() if kind.contract in CONTRACTS
+}
 
 
 def _word(number: int) -> bytes:

@@ -63,7 +63,7 @@ def test_words_are_named_by_slot_and_contract() -> None:
 def test_ecrecover_is_apart_from_other_calls() -> None:
     costs = [StepCost("STATICCALL", 1, 3_100, (9, 1)), StepCost("CALL", 1, 9_300, (9, 0xABC))]
     found = categories(costs, {}, {1: "Market"})
-    assert found == {"ecrecover, 3 times": 3_100, "Market: call of another contract or account": 9_300}
+    assert found == {"ecrecover": 3_100, "Market: call of another contract or account": 9_300}
 
 
 def test_zero_bytes_of_call_data_cost_a_quarter() -> None:
