@@ -86,6 +86,10 @@ class Follower:
         """Return what it said about endpoints."""
         return [report for report in self.told if isinstance(report, Fault)]
 
+    def leader(self) -> str:
+        """Return the endpoint that is asked first now."""
+        return self.indexer._follower._endpoints.leader.name
+
     def entries(self) -> int:
         """Return how many entries it holds."""
         return self.entries_up_to(1 << 32)

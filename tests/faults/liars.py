@@ -24,6 +24,7 @@ from typing import Any, Literal
 from steelyard.chain.hexdata import to_hex
 from steelyard.chain.node import Node
 from steelyard.errors import SteelyardError
+from steelyard.indexer.source import LieError
 from tests.e2e.kill.shop import Shop, anvil, opened
 from tests.faults.forgeries import LOGS, Truth
 from tests.faults.index import Follower, differences, folded, rows_of_index, rows_of_ledger
@@ -127,6 +128,8 @@ class Stage:
                 broken += [*stopped, *wrong, *false]
                 if not named and lie.name not in HARMLESS:
                     broken.append("the liar is not named")
+                if port in follower.leader() and any(isinstance(fault.error, LieError) for fault in named):
+                    broken.append("the liar leads on")
                 if innocent and not named:
                     broken.append(f"only an honest one is named: {innocent[0].error}"[:300])
             if not self.liar.hits:

@@ -22,7 +22,7 @@ RECENT: Final = 256
 _LONGEST: Final = 64
 """Looks for which an endpoint is left alone at most after it did not answer."""
 _STANDING: Final = 20
-"""Looks for which an endpoint may stand still while another one is further: 20 s, more than a block takes."""
+"""Looks for which the leader may stand still while another one is further: 20 s, more than a block takes."""
 _LATE: Final = 2
 """Blocks by which an endpoint is behind before that is told: one is what a new block takes to come around."""
 
@@ -38,8 +38,7 @@ class Opinion:
     Attributes:
         other: who confirms what the leader says; None for nobody.
         agreed: newest block that both have: up to there it can; the target, unless it is behind.
-        may_prove: whether heads that agree with the fold prove the target: nobody with a voice has another block there, and whoever is
-            without it is less preferred and has stood still for long.
+        may_prove: whether heads that agree with the fold prove the target: nobody who answers is without it or has another block there.
         ahead: whether the other one has blocks beyond the target.
         behind: newest block of a more preferred one with a voice where the target is beyond that, else None.
     """
@@ -68,8 +67,6 @@ class Endpoints:
         """Whether a second one is asked."""
         self._tell = tell
         self._still = 0
-        self._late = 0
-        self._seen: tuple[Source, bytes] | None = None
         self._liars: set[int] = set()
         self._fallen: dict[int, int] = {}
         self._falls: dict[int, int] = {}
@@ -186,20 +183,25 @@ class Endpoints:
             )
 
     def _behind(self, other: Source, mine: Block, target: Block) -> Opinion:
+        """The one that is asked besides does not have the target yet: whether a third one does, or what it has itself."""
         if target.number - mine.number >= _LATE:
             error = ChainError(
-                f"{other.name} is behind at block {mine.number}, and {self.leader.name} at {target.number}: what is above is not confirmed"
+                f"{other.name} is behind at block {mine.number}, and {self.leader.name} at {target.number}: what is above is neither "
+                "confirmed nor proved"
             )
             self._tell(Fault(endpoint=other.name, error=error))
+        for source in self._order[1:]:
+            if source is not other and self._has_voice(source) and not self._resting.get(id(source)):
+                try:
+                    if source.block(target.number).hash == target.hash:
+                        return Opinion(other=source, agreed=target)
+                except (ChainError, NotFoundError) as exc:
+                    self.failed(source, exc)
         is_preferred = self._rank[id(other)] < self._rank[id(self.leader)] and not self.is_liar(other)
-        # What has just come, the other one may have at the next look. From one that stays where it is nothing is to be had.
-        self._late = self._late + 1 if self._seen == (other, mine.hash) else 0
-        self._seen = (other, mine.hash)
-        is_stuck = self._late >= _STANDING or self.is_liar(other)
         return Opinion(
             other=other,
             agreed=mine,
-            may_prove=is_stuck and not is_preferred,
+            may_prove=self.is_liar(other),
             behind=mine if is_preferred else None,
         )
 

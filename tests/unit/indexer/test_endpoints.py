@@ -199,14 +199,35 @@ def test_a_second_endpoint_that_is_one_block_behind_delays_the_proof_only(databa
     assert newest_row(database) == (12, 1) and unconfirmed(database) == []
 
 
-def test_a_second_endpoint_that_is_stuck_does_not_hold_the_proof_for_ever(database: Database) -> None:
+@pytest.mark.parametrize("third", [False, True])
+def test_a_second_endpoint_that_is_stuck_holds_the_proof_and_not_the_index(
+    database: Database, third: bool
+) -> None:
     chain, told = grown(), list[Report]()
-    one, other = View(chain, "one"), View(chain, "other")
-    other.shown = 7
-    following = follower(database, one, other, tell=told.append)
+    one, stuck = View(chain, "one"), View(chain, "stuck")
+    stuck.shown = 7
+    others = [View(chain, "third")] if third else []
+    following = follower(database, one, stuck, *others, tell=told.append)
     catch_up(following.step)
-    assert newest_row(database) == (12, 1) and unconfirmed(database) == ["8"]
-    assert set(named(told)) == {"other"}
+    assert newest_row(database) == (12, int(third))
+    assert unconfirmed(database) == ([] if third else ["8"])
+    assert set(named(told)) == {"stuck"}
+
+
+def test_what_a_stuck_endpoint_did_not_confirm_a_preferred_liar_cannot_have_proved(
+    database: Database,
+) -> None:
+    """On a chain that stands still, blocks that the preferred endpoint invents are not proved, however long nobody contradicts."""
+    chain = grown()
+    liar, honest = View(chain, "liar"), View(chain, "honest")
+    parent = chain.blocks[12].header["hash"]
+    for number in range(13, 15):
+        liar.forge(number, parentHash=parent, logsBloom="0x" + "00" * 256)
+        parent = liar.forged[number]["hash"]
+    following = follower(database, liar, honest)
+    catch_up(following.step, 3 * LOOKS)
+    assert newest_row(database) == (14, 0)
+    assert rows(database, "SELECT count(*) FROM blocks WHERE proved = 1 AND number > 12") == [(0,)]
 
 
 def test_a_leader_behind_the_index_undoes_nothing_that_another_one_has(database: Database) -> None:
