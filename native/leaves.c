@@ -232,17 +232,11 @@ WITH_SHA void steelyard_root(const uint8_t *cipher, size_t length, uint64_t inde
     copy(root, nodes, 32);
 }
 
-/* SHA-256 of two messages of equal length, 32 bytes each to `out`. */
-WITH_SHA void steelyard_pair(const uint8_t *a, const uint8_t *b, size_t length, uint8_t *out) {
-    hash2(a, b, length, out, out + 32);
-}
-
 #else
 
 int steelyard_supported(void) { return 0; }
 void steelyard_leaves(const uint8_t *clear, const uint8_t *cipher, size_t length, uint64_t index,
                       const uint8_t *salting, uint8_t *salted, uint8_t *root) {}
 void steelyard_root(const uint8_t *cipher, size_t length, uint64_t index, const uint8_t *salted, uint8_t *root) {}
-void steelyard_pair(const uint8_t *a, const uint8_t *b, size_t length, uint8_t *out) {}
 
 #endif

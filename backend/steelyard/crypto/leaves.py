@@ -72,11 +72,3 @@ def chunk_root(chunk: int, *, ciphertext: bytes, salted: bytes, by: Accelerator 
     if by is None or not 1 <= count <= LEAVES_PER_CHUNK or len(salted) != HASH_SIZE * count:
         return plain_root(chunk, ciphertext=ciphertext, salted=salted)
     return by.root(ciphertext, salted, first=chunk * LEAVES_PER_CHUNK)
-
-
-def digest_pair(one: bytes, other: bytes, length: int) -> tuple[bytes, bytes]:
-    """Return the SHA-256 of the first ``length`` bytes of each of two messages, 32 bytes each."""
-    by = accelerator()
-    if by is not None and length <= min(len(one), len(other)):
-        return by.pair(one, other, length)
-    return sha256(memoryview(one)[:length]).digest(), sha256(memoryview(other)[:length]).digest()

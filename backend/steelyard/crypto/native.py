@@ -7,10 +7,12 @@ is never fetched or compiled at run time.
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from steelyard.crypto.content import LEAF_SIZE, SALT_LABEL, chunk_root, salted_hash
+from steelyard.crypto.secret import Secret
 
 if TYPE_CHECKING:
     import ctypes
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 FILE: Final = Path(__file__).with_name("leaves.native")
 """The compiled library. Not ``.so``: it is no module, and Python would take it for one."""
 
+_KEY: Final = bytes(range(32))
 _MESSAGE: Final = bytes(range(256)) * 16 + b"tail"
 
 
@@ -30,16 +33,10 @@ class Accelerator:
 
         text, size, number = ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint64
         self._buffer = ctypes.create_string_buffer
-        self._leaves, self._root, self._pair = (
-            library.steelyard_leaves,
-            library.steelyard_root,
-            library.steelyard_pair,
-        )
+        self._leaves, self._root = library.steelyard_leaves, library.steelyard_root
         self._leaves.argtypes = (text, text, size, number, text, text, text)
         self._root.argtypes = (text, size, number, text, text)
-        self._pair.argtypes = (text, text, size, text)
-        for function in (self._leaves, self._root, self._pair):
-            function.restype = None
+        self._leaves.restype = self._root.restype = None
 
     def leaves(
         self, plaintext: bytes, ciphertext: bytes, *, first: int, leaves: int, salting: bytes
@@ -63,12 +60,6 @@ class Accelerator:
         self._root(ciphertext, len(ciphertext), first, salted, root)
         return root.raw
 
-    def pair(self, one: bytes, other: bytes, length: int) -> tuple[bytes, bytes]:
-        """Return the SHA-256 of the first ``length`` bytes of two messages, in little more than the time of one."""
-        digests = self._buffer(64)
-        self._pair(one, other, length, digests)
-        return digests.raw[:32], digests.raw[32:]
-
 
 def load(path: Path = FILE) -> Accelerator | None:
     """Return the accelerator in a file, or None if it cannot be used here."""
@@ -83,8 +74,16 @@ def load(path: Path = FILE) -> Accelerator | None:
         found = Accelerator(library)
     except (OSError, AttributeError):
         return None
-    expected = hashlib.sha256(_MESSAGE).digest(), hashlib.sha256(_MESSAGE[::-1]).digest()
-    return found if found.pair(_MESSAGE, _MESSAGE[::-1], len(_MESSAGE)) == expected else None
+    return found if _is_right(found) else None
+
+
+def _is_right(found: Accelerator) -> bool:
+    """Compare one full leaf and a short one with what defines them."""
+    key, parts = Secret(_KEY), (_MESSAGE[:LEAF_SIZE], _MESSAGE[LEAF_SIZE:])
+    salted = b"".join(salted_hash(key, 256 + place, part) for place, part in enumerate(parts))
+    root = chunk_root(1, ciphertext=_MESSAGE, salted=salted)
+    own = found.leaves(_MESSAGE, _MESSAGE, first=256, leaves=2, salting=SALT_LABEL + _KEY)
+    return own == (salted, root) and found.root(_MESSAGE, salted, first=256) == root
 
 
 @cache

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from steelyard.crypto import merkle
@@ -28,6 +29,7 @@ from steelyard.crypto.derive import key_scalar
 from steelyard.crypto.secret import Secret
 from steelyard.crypto.stream import in_order, seal_chunk
 from steelyard.domain import manifest as manifests
+from steelyard.domain.manifest import Manifest
 from steelyard.domain.node import Node
 from steelyard.domain.passive import check_passive
 from steelyard.domain.types import AssetId, Version
@@ -47,6 +49,8 @@ SCHEME = 1
 """secp256k1 with one key service, docs/key-delivery.md."""
 SEALING = "sealing"
 """Folder below home of journals and records."""
+WAITING = 4
+"""Chunks in work beyond one a core: flushing a block to the disk takes longer than sealing it."""
 _STALE = 30 * 86_400.0
 """Seconds after which an attempt that was cut off is given up."""
 
@@ -197,6 +201,23 @@ def _seal(
         threads=context.settings.threads,
         progress=progress,
     )
+    cid = store_folder(store, manifest, journal, card=card, node=node)
+    return cid, merkle.root(item.root for item in journal.records()), manifest.size
+
+
+def store_folder(store: Store, manifest: Manifest, journal: SealJournal, *, card: str, node: Node) -> str:
+    """Make and pin the public folder of a version whose chunks are all sealed; returns its CID.
+
+    Args:
+        store: that has the chunks.
+        manifest: the public manifest.
+        journal: has a record of every chunk.
+        card: model card.
+        node: revenue node.
+
+    Raises:
+        StoreError: the store does not take a block.
+    """
     geometry = Geometry(manifest.size)
     leaves = (
         (encode_cid(item.block), geometry.chunk_length(index)) for index, item in enumerate(journal.records())
@@ -212,7 +233,7 @@ def _seal(
         }
     )
     store.pin(cid)
-    return cid, merkle.root(item.root for item in journal.records()), manifest.size
+    return cid
 
 
 def seal_chunks(
@@ -231,7 +252,7 @@ def seal_chunks(
         journal: of this stream alone; every chunk has a record afterwards.
         store: takes the blocks.
         key: the content key that belongs to the journal's salt.
-        threads: of the processor's cores; two chunks more are in work, since some wait for the disk.
+        threads: of the processor's cores; WAITING chunks more are in work.
         progress: told how many bytes are sealed.
 
     Raises:
@@ -247,14 +268,15 @@ def seal_chunks(
     def work(index: int) -> int:
         clear = plain.chunk(index)
         part = seal_chunk(index, clear.data, key=key, last=geometry.is_last(index))
-        block = plain.check(index, clear, part.sealed)
+        plain.check(index, clear)  # before anything of it leaves this function
+        block = sha256(part.ciphertext).digest()
         store.put_block(encode_cid(block), part.ciphertext, hashed=True)
         journal.put(index, Sealed(block=block, tag=part.tag, root=part.root, salted=part.salted))
         return len(clear.data)
 
     missing = [index for index in range(geometry.chunks) if not there(index)]
     done = plain.size - sum(geometry.chunk_length(index) for index in missing)
-    for length in in_order(work, missing, threads + 2):
+    for length in in_order(work, missing, threads + WAITING):
         done += length
         if progress is not None:
             progress("seal", done, plain.size)

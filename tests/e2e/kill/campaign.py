@@ -252,6 +252,10 @@ def main() -> int:
         from tests.faults.kill_index import main as index_main
 
         return index_main()
+    if "--files" in sys.argv:
+        from tests.e2e.kill.files import main as files_main
+
+        return files_main([word for word in sys.argv[1:] if word != "--files"])
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(1 << 32)
     print(f"kill: seed {seed}", flush=True)
