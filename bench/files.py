@@ -49,7 +49,7 @@ class Published:
     digest: bytes
 
 
-def publish(path: Path, store: EmbeddedStore) -> Published:
+def publish(path: Path, store: EmbeddedStore, *, key: bytes = bare.KEY) -> Published:
     """Publish a file, as ``steelyard publish`` does but for the transaction."""
     source = sources.collect(path)
     manifest, _ = manifests.build(source.files, key_salt=bytes(32))
@@ -58,7 +58,7 @@ def publish(path: Path, store: EmbeddedStore) -> Published:
         manifest, sealed = manifests.build(source.files, key_salt=journal.salt)
         with store.adding():
             plain = sources.Plaintext(sealed, source)
-            seal_chunks(plain, journal, store, key=Secret(bare.KEY), threads=_THREADS)
+            seal_chunks(plain, journal, store, key=Secret(key), threads=_THREADS)
             cid = parse_cid(store_folder(store, manifest, journal, card="# A file\n", node=_NODE))
     entries = {link.name: link.cid for link in store.list_directory(cid)}
     return Published(PublicFolder(cid=cid, entries=entries, manifest=manifest), source.files[0].sha256)
@@ -136,13 +136,18 @@ def rows(setting: Setting) -> list[Outcome]:
     def fresh() -> Path:
         return folder / f"out-{next(names)}"
 
+    taker = EmbeddedStore(folder / "taker")
+
     def clean() -> None:
         for path in folder.glob("out-*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for _, entry in list(taker.files()):
+            os.unlink(entry.path)
 
     times = interleave(
         {
-            "publish": lambda: publish(plain, EmbeddedStore(fresh())),
+            # Another key each time, so that every block is new to the store.
+            "publish": lambda: publish(plain, taker, key=os.urandom(32)),
             "bare publish": lambda: _bare_publish(plain, fresh()),
             "cp": lambda: _copy(plain, fresh()),
             "pull": lambda: pull(published, kept, fresh()),
