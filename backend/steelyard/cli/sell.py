@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from steelyard.market import Market
     from steelyard.service.results import Offered, Published
 
+_CHUNK = 1 << 20
+
 
 def parse_position(text: str) -> tuple[str, int]:
     """Return a position: ``0xabc...=2500`` or ``alice=25%``, in basis points.
@@ -128,11 +130,17 @@ def publish_command(
     if amount is not None and not dry_run:
         offered = _offer(session, done, amount, window)
     document = {"published": done, "offered": offered}
+    if dry_run:
+        session.out.result(document, _dry_lines(session, done, amount))
+        session.out.say("dry run: nothing was sealed, stored or sent")
+        if amount is not None:
+            session.out.say(
+                "The offer would be made once the version is there; its gas is not in the estimate."
+            )
+        return
     session.out.result(
         document, [*_published_lines(done), *(offer_lines(session, offered) if offered else []), done.ref]
     )
-    if amount is not None and dry_run:
-        session.out.say("The offer would be made once the version is there; its gas is not in the estimate.")
 
 
 @click.command("sales", cls=Command)
@@ -236,5 +244,16 @@ def _published_lines(done: Published) -> list[str]:
             ("folder", done.cid),
             ("id", done.canonical),
             *sent_lines(done),
+        ]
+    )
+
+
+def _dry_lines(session: Session, done: Published, price: int | None) -> list[str]:
+    return pairs(
+        [
+            ("version", f"{done.number}, {count(done.files, 'file')}"),
+            ("size", f"{done.size:,} bytes in {count(-(-done.size // _CHUNK), 'chunk')}"),
+            ("price", "" if price is None else session.money(price, bytes(20))),
+            ("gas", f"about {gas_text(done)}"),
         ]
     )

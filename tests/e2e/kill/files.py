@@ -355,7 +355,7 @@ def _expected(side: Publisher, seller: Market, refs: list[str]) -> set[bytes]:
 
 def main(arguments: list[str]) -> int:
     """Run from the command line."""
-    kills, mib = (int(arguments[i]) if len(arguments) > i else value for i, value in ((0, 20), (1, 512)))
+    kills, mib = (int(arguments[i]) if len(arguments) > i else value for i, value in ((0, 20), (1, 256)))
     seed = int(arguments[2]) if len(arguments) > 2 else random.SystemRandom().randrange(1 << 32)
     print(f"kill: seed {seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="steelyard-kill-") as folder:

@@ -8,7 +8,7 @@ from steelyard.domain.types import State
 from steelyard.errors import InputError, NotFoundError, RefusedError
 from steelyard.service.results import Offered
 from tests.unit.cli.conftest import Cli
-from tests.unit.cli.stub import ALICE, ASSET, OFFER, PURCHASE, TERMS, StubMarket
+from tests.unit.cli.stub import ALICE, ASSET, DEFAULTS, OFFER, PURCHASE, TERMS, StubMarket
 
 OFFERED = Offered(
     tx=b"\x15" * 32, gas_used=1, fee_wei=1, ref="alice/digits", asset=ASSET, offer=OFFER, terms=TERMS
@@ -58,8 +58,12 @@ def test_a_malformed_price_is_found_before_anything_is_published(
 
 def test_publish_dry_run(cli: Cli, market: StubMarket, folder: str) -> None:
     market.answers["info"] = NotFoundError("x")
-    assert cli("publish", folder, "--name", "digits", "--price", "1eth", "--dry-run").code == 0
-    assert market.names == ["info", "dry:publish"]
+    found = cli("publish", folder, "--name", "digits", "--price", "1eth", "--dry-run")
+    assert found.code == 0 and market.names == ["info", "dry:publish"]
+    size = DEFAULTS["publish"].size
+    for fact in (f"{size:,} bytes in {-(-size // (1 << 20))} chunk", "1 ETH", "about ", " gas, "):
+        assert fact in found.out
+    assert "nothing was sealed" in found.err
 
 
 @pytest.mark.parametrize("argv", [(), ("--name", "a", "--to", "alice/a")])
