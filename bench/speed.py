@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import audit, cid, files, indexing, proofs, sealing, startup, transactions
+from bench import audit, car, cid, files, indexing, proofs, sealing, startup, transactions
 from bench.row import Outcome
 from bench.setting import Setting
 
@@ -27,6 +27,7 @@ def rows(
         "sealing": sealing.rows,
         "files": files.rows,
         "cid": cid.rows,
+        "car": car.rows,
         "proofs": proofs.rows,
         "transactions": transactions.rows,
         "startup": startup.rows,

@@ -6,7 +6,7 @@ Layout (version 1)::
     blocks/<last two hex digits of the digest>/<digest in hex>
     pins/<cid>                      empty files
     tmp/<random>                    blocks being written
-    lock                            held, shared, by whoever adds, and alone by whoever collects
+    lock, gate                      see `StoreLock`
     identity                        64 hex digits that tell this store from others, once somebody asked
     denied                          what the gateway does not serve, written by hand, if it is there
 
@@ -22,7 +22,6 @@ the lock for `EmbeddedStore.adding`; then `upkeep.collect` may remove it.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
@@ -35,12 +34,12 @@ from steelyard.errors import (
     ConfigError,
     InputError,
     NotFoundError,
-    RefusedError,
     StoreError,
     VerificationError,
 )
 from steelyard.storage.base import Store
 from steelyard.storage.cid import CID, Codec, codec_of, digest_of, parse_cid
+from steelyard.storage.lock import StoreLock
 
 FORMAT = "steelyard-store 1\n"
 """First and only line of the file ``format``."""
@@ -49,7 +48,7 @@ STALE_SECONDS = 3600
 """Age in seconds after which a file in ``tmp`` belongs to a writer that died. A live writer that lost it
 tries again."""
 
-_POLL_SECONDS = 0.05
+_NAMES = frozenset(("blocks", "pins", "tmp", "lock", "gate", "denied", "identity", "format"))
 _BLOCK_NAME = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -67,7 +66,7 @@ class EmbeddedStore(Store):
         self._blocks = self._path / "blocks"
         self._pins = self._path / "pins"
         self._tmp = self._path / "tmp"
-        self._lock = self._path / "lock"
+        self._lock = StoreLock(self._path)
         try:
             self._open()
         except OSError as exc:
@@ -136,50 +135,21 @@ class EmbeddedStore(Store):
 
         Any number may hold it at a time. A killed process lets go of it.
         """
-        handle = self._lock_now(fcntl.LOCK_SH)
-        assert handle is not None  # it was waited for
-        try:
+        with self._lock.shared():
             yield
-        finally:
-            os.close(handle)
 
     @contextmanager
     def collecting(self, *, wait: float) -> Iterator[None]:
         """Be alone: nobody adds or pins meanwhile.
 
         Args:
-            wait: seconds for which others may finish what they add.
+            wait: seconds for which others may finish what they add; meanwhile nobody begins.
 
         Raises:
             RefusedError: somebody still adds after that time.
         """
-        # Asked again and again instead of waiting in the kernel, where one collector would hold up all others.
-        deadline = time.monotonic() + wait
-        handle = self._lock_now(fcntl.LOCK_EX | fcntl.LOCK_NB)
-        while handle is None:
-            if time.monotonic() > deadline:
-                raise RefusedError(
-                    f"something is being added to the store {self._path}; try again when it is done"
-                )
-            time.sleep(_POLL_SECONDS)
-            handle = self._lock_now(fcntl.LOCK_EX | fcntl.LOCK_NB)
-        try:
+        with self._lock.alone(wait=wait):
             yield
-        finally:
-            os.close(handle)
-
-    def _lock_now(self, kind: int) -> int | None:
-        """Return a descriptor that holds the lock until it is closed, or None if it is not to be had now."""
-        # A description of its own each time: locks belong to it, so that threads exclude each other as well.
-        handle = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(handle, kind)
-        except BaseException as exc:
-            os.close(handle)
-            if isinstance(exc, BlockingIOError):
-                return None
-            raise
-        return handle
 
     # -- opening ---------------------------------------------------------------------------------------------
 
@@ -197,15 +167,7 @@ class EmbeddedStore(Store):
 
     def _is_ours(self) -> bool:
         """Whether the folder holds nothing but what another process that is creating the store puts there."""
-        return {entry.name for entry in self._path.iterdir()} <= {
-            "blocks",
-            "pins",
-            "tmp",
-            "lock",
-            "denied",
-            "identity",
-            "format",
-        }
+        return {entry.name for entry in self._path.iterdir()} <= _NAMES
 
     def _create(self, marker: Path) -> None:
         for folder in (self._pins, self._tmp, *(self._blocks / f"{shard:02x}" for shard in range(256))):

@@ -251,38 +251,63 @@ from steelyard.storage.embedded import EmbeddedStore
 store = EmbeddedStore(sys.argv[1])
 print("ready", flush=True)
 while True:
-    cid = store.add_directory({"f": io.BytesIO(os.urandom((1 << 20) + 4096)), "g": io.BytesIO(b"same")})
-    store.pin(cid)
+    with store.adding():
+        cid = store.add_directory({"f": io.BytesIO(os.urandom((1 << 20) + 4096)), "g": io.BytesIO(b"same")})
+        store.pin(cid)
     print(cid, flush=True)
+"""
+COLLECTOR = """
+import sys, time
+from steelyard.errors import RefusedError
+from steelyard.storage.embedded import EmbeddedStore
+from steelyard.storage.upkeep import collect
+store = EmbeddedStore(sys.argv[1])
+print("ready", flush=True)
+while True:
+    try:
+        print("collected", collect(store, grace=0, wait=5).removed, flush=True)
+    except RefusedError:
+        pass
+    time.sleep(0.02)
 """
 
 
 def test_kill_at_random_leaves_every_pinned_byte_readable(tmp_path: Path) -> None:
-    """Two writers share the folder; one of them is killed ten times, in the middle of whatever it does."""
+    """Two writers and a collector without grace share the folder; they are killed in the middle of whatever they do."""
     path = tmp_path / "store"
     environment = os.environ | {"PYTHONPATH": str(BACKEND)}
     chance = random.Random(20261121)
     reported: set[str] = set()
+    runs = 0
 
-    def start() -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", WRITER, str(path)]
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    def start(program: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", program, str(path)]
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
 
     def end(process: subprocess.Popen[str]) -> None:
+        nonlocal runs
+
         process.send_signal(signal.SIGKILL)
         out, _ = process.communicate()
         reported.update(line for line in out.splitlines() if len(line) == 59)
+        runs += out.count("collected ")
 
-    other = start()
+    other, collector = start(WRITER), start(COLLECTOR)
     try:
-        for _ in range(10):
-            process = start()
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
+        for turn in range(10):
+            process = start(WRITER)
             time.sleep(chance.uniform(0.0, 0.1))
             end(process)
+            if turn % 3 == 2:
+                end(collector)
+                collector = start(COLLECTOR)
     finally:
         end(other)
+        end(collector)
+    assert runs > 0, "the collector never got in"
 
     store = EmbeddedStore(path)
     pins = set(store.pins())

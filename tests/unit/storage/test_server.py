@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 import ipfshttpclient
 import pytest
 
-from steelyard.errors import ConfigError
+from steelyard.errors import ConfigError, RefusedError
 from steelyard.storage import server as server_module
 from steelyard.storage.cid import CID, cid_of
 from steelyard.storage.dagpb import MAX_BLOCK
 from steelyard.storage.embedded import EmbeddedStore
 from steelyard.storage.server import StoreServer
+from steelyard.storage.upkeep import collect
 
 pytestmark = pytest.mark.filterwarnings("ignore:The 'strict' parameter is no longer needed:FutureWarning")
 
@@ -411,6 +412,8 @@ def test_progress_is_told_while_the_form_is_read(
         answer = b""
         while b'"Bytes": 1048576' not in answer:  # told before the request is whole
             answer += line.recv(4096)
+        with pytest.raises(RefusedError):  # from the first block to the pin nothing is collected
+            collect(store, grace=0, wait=0)
         line.sendall(body[-20:])
         while not answer.endswith(b"0\r\n\r\n"):
             answer += line.recv(4096)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import subprocess
@@ -232,3 +233,58 @@ def test_damage_and_gaps_are_named(store: EmbeddedStore, pattern: Callable[[int]
     found = check(store)
     assert found.damaged == (ABC,)
     assert set(found.broken) == {root} and leaf in found.broken[root]
+
+
+# -- the lock ------------------------------------------------------------------------------------------------
+
+
+def test_those_who_add_one_after_the_other_do_not_keep_a_collector_out(store: EmbeddedStore) -> None:
+    """Two overlap all the time, so that the lock is never free by itself."""
+    stop = threading.Event()
+    steps = [threading.Event(), threading.Event()]
+
+    def add(number: int) -> None:
+        one = EmbeddedStore(store.path)
+        while not stop.is_set():
+            with one.adding():
+                steps[number].set()
+                steps[1 - number].wait(0.2)
+                steps[1 - number].clear()
+
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert collect(store, grace=0, wait=30).kept == 0
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_who_adds_may_add_within_while_a_collector_waits(store: EmbeddedStore) -> None:
+    done: list[int] = []
+    thread = threading.Thread(target=lambda: done.append(collect(store, grace=0, wait=30).kept))
+    with store.adding():
+        thread.start()
+        while not _is_shut(store):
+            time.sleep(0.01)
+        store.pin(store.add_file(io.BytesIO(b"abc")))
+        assert not done
+    thread.join()
+    assert done == [1]
+
+
+def _is_shut(store: EmbeddedStore) -> bool:
+    with open(store.path / "gate", "ab") as gate:
+        try:
+            fcntl.flock(gate, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_a_folder_that_cannot_be_locked_is_a_store_error(store: EmbeddedStore) -> None:
+    (store.path / "lock").mkdir()
+    with pytest.raises(StoreError, match="cannot lock"), store.adding():
+        pass
