@@ -187,8 +187,10 @@ def test_a_chain_that_is_invented_is_followed_a_little_way_and_given_up(
     assert hash_of(database) == fresh(chain, tmp_path)
 
 
-def test_a_second_endpoint_that_is_one_block_behind_delays_the_proof_only(database: Database) -> None:
-    chain = grown()
+def test_a_second_endpoint_that_is_one_block_behind_delays_the_proof_only(
+    databases: Callable[[], Database],
+) -> None:
+    database, chain = databases(), grown()
     one, other = View(chain, "one"), View(chain, "other")
     other.shown = 11
     following = follower(database, one, other)
