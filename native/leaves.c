@@ -86,6 +86,38 @@ static WITH_SHA void take2(State *left, const uint8_t *a, State *right, const ui
     *right = t;
 }
 
+/* Take blocks of a message, and of another for two states: these share the words of their schedule. */
+static WITH_SHA void take3(State *left, const uint8_t *a, State *right, State *chain, const uint8_t *b, size_t blocks) {
+    State s = *left, t = *right, u = *chain;
+    for (; blocks; blocks--, a += 64, b += 64) {
+        State s0 = s, t0 = t, u0 = u;
+        __m128i v[4], w[4];
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; i++) {
+            __m128i k = _mm_load_si128((const __m128i *)ROUND + i);
+            if (i < 4) {
+                v[i] = swapped(_mm_loadu_si128((const __m128i *)a + i));
+                w[i] = swapped(_mm_loadu_si128((const __m128i *)b + i));
+            } else {
+                schedule(v, i);
+                schedule(w, i);
+            }
+            four(&s, v[i & 3], k);
+            four(&t, w[i & 3], k);
+            four(&u, w[i & 3], k);
+        }
+        s.abef = _mm_add_epi32(s.abef, s0.abef);
+        s.cdgh = _mm_add_epi32(s.cdgh, s0.cdgh);
+        t.abef = _mm_add_epi32(t.abef, t0.abef);
+        t.cdgh = _mm_add_epi32(t.cdgh, t0.cdgh);
+        u.abef = _mm_add_epi32(u.abef, u0.abef);
+        u.cdgh = _mm_add_epi32(u.cdgh, u0.cdgh);
+    }
+    *left = s;
+    *right = t;
+    *chain = u;
+}
+
 INLINE void digest(State s, uint8_t *out) {
     __m128i feba = _mm_shuffle_epi32(s.abef, 0x1b), dchg = _mm_shuffle_epi32(s.cdgh, 0xb1);
     _mm_storeu_si128((__m128i *)out, swapped(_mm_blend_epi16(feba, dchg, 0xf0)));
@@ -127,9 +159,10 @@ static WITH_SHA void hash2(const uint8_t *a, const uint8_t *b, uint64_t length, 
     digest(t, right);
 }
 
-/* SHA-256(salt || clear) and SHA-256(cipher) of one leaf; both have 65 blocks if it is full. */
+/* SHA-256(salt || clear) and SHA-256(cipher) of one leaf, both of 65 blocks if it is full; `chain`, if there is one, goes on by the
+whole blocks of the ciphertext. */
 static WITH_SHA void leaf(const uint8_t *salt, const uint8_t *clear, const uint8_t *cipher, size_t length,
-                          uint8_t *hidden, uint8_t *outer) {
+                          uint8_t *hidden, uint8_t *outer, State *chain) {
     uint8_t first[LEAF + 32];
     State s = start(), t = start();
     if (length < LEAF) {
@@ -137,12 +170,21 @@ static WITH_SHA void leaf(const uint8_t *salt, const uint8_t *clear, const uint8
         copy(first + 32, clear, length);
         hash2(first, first, length + 32, hidden, hidden);
         hash2(cipher, cipher, length, outer, outer);
+        if (chain) {
+            State same = *chain;
+            take2(chain, cipher, &same, cipher, length / 64);
+        }
         return;
     }
     copy(first, salt, 32);
     copy(first + 32, clear, 32);
-    take2(&s, first, &t, cipher, 1);
-    take2(&s, clear + 32, &t, cipher + 64, LEAF / 64 - 1);
+    if (chain) {
+        take3(&s, first, &t, chain, cipher, 1);
+        take3(&s, clear + 32, &t, chain, cipher + 64, LEAF / 64 - 1);
+    } else {
+        take2(&s, first, &t, cipher, 1);
+        take2(&s, clear + 32, &t, cipher + 64, LEAF / 64 - 1);
+    }
     uint8_t tail[2][64];
     copy(tail[0], clear + LEAF - 32, 32);
     pad(tail[0], LEAF + 32);
@@ -178,11 +220,13 @@ int steelyard_supported(void) {
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b >> 29 & 1);
 }
 
-/* The leaf list of a chunk, 32 bytes a leaf to `salted`, and its chunk root to `root`.
+/* The leaf list of a chunk, 32 bytes a leaf to `salted`, its chunk root to `root`, and SHA-256(cipher) to `block` unless
+that is null.
 
 `salting` is what precedes the index in a salt: 22 bytes of label and 32 of key. `length` is 1 to 1,048,576. */
 WITH_SHA void steelyard_leaves(const uint8_t *clear, const uint8_t *cipher, size_t length, uint64_t index,
-                               const uint8_t *salting, uint8_t *salted, uint8_t *root) {
+                               const uint8_t *salting, uint8_t *salted, uint8_t *root, uint8_t *block) {
+    State chain = start();
     uint8_t nodes[CHUNK / LEAF * 32], text[2][73], salt[2][32], outer[2][32];
     size_t count = (length + LEAF - 1) / LEAF;
     for (size_t i = 0; i < count; i += 2) {
@@ -194,7 +238,7 @@ WITH_SHA void steelyard_leaves(const uint8_t *clear, const uint8_t *cipher, size
         hash2(text[0], text[1], 62, salt[0], salt[1]);
         for (size_t j = 0; j < both; j++) {
             size_t at = (i + j) * LEAF, part = length - at < LEAF ? length - at : LEAF;
-            leaf(salt[j], clear + at, cipher + at, part, salted + 32 * (i + j), outer[j]);
+            leaf(salt[j], clear + at, cipher + at, part, salted + 32 * (i + j), outer[j], block ? &chain : 0);
             text[j][0] = 0;
             put(text[j] + 1, index + i + j);
             copy(text[j] + 9, outer[j], 32);
@@ -204,6 +248,13 @@ WITH_SHA void steelyard_leaves(const uint8_t *clear, const uint8_t *cipher, size
     }
     fold(nodes, count);
     copy(root, nodes, 32);
+    if (!block)
+        return;
+    uint8_t tail[128];
+    State same = chain;
+    copy(tail, cipher + length / 64 * 64, length % 64);
+    take2(&chain, tail, &same, tail, pad(tail, length));
+    digest(chain, block);
 }
 
 /* The chunk root of public bytes: `salted` is the chunk's part of the leaf list. */
@@ -232,11 +283,17 @@ WITH_SHA void steelyard_root(const uint8_t *cipher, size_t length, uint64_t inde
     copy(root, nodes, 32);
 }
 
+/* SHA-256 of two messages of equal length, 32 bytes each to `out`. */
+WITH_SHA void steelyard_pair(const uint8_t *a, const uint8_t *b, size_t length, uint8_t *out) {
+    hash2(a, b, length, out, out + 32);
+}
+
 #else
 
 int steelyard_supported(void) { return 0; }
 void steelyard_leaves(const uint8_t *clear, const uint8_t *cipher, size_t length, uint64_t index,
-                      const uint8_t *salting, uint8_t *salted, uint8_t *root) {}
+                      const uint8_t *salting, uint8_t *salted, uint8_t *root, uint8_t *block) {}
 void steelyard_root(const uint8_t *cipher, size_t length, uint64_t index, const uint8_t *salted, uint8_t *root) {}
+void steelyard_pair(const uint8_t *a, const uint8_t *b, size_t length, uint8_t *out) {}
 
 #endif

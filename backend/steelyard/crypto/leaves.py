@@ -16,20 +16,29 @@ from steelyard.crypto.secret import Secret
 
 
 def chunk_leaves(
-    chunk: int, *, plaintext: bytes, ciphertext: bytes, key: Secret, by: Accelerator | None = None
-) -> tuple[bytes, bytes]:
-    """Return a chunk's part of the leaf list, 32 bytes a leaf, and its chunk root.
+    chunk: int,
+    *,
+    plaintext: bytes,
+    ciphertext: bytes,
+    key: Secret,
+    block: bool = False,
+    by: Accelerator | None = None,
+) -> tuple[bytes, bytes, bytes]:
+    """Return a chunk's part of the leaf list, 32 bytes a leaf, its chunk root, and its block's name.
 
     Args:
         chunk: its index.
         plaintext: 1 to 1,048,576 bytes.
         ciphertext: as many bytes, and whatever stands behind them.
         key: the content key.
+        block: whether the SHA-256 of the ciphertext is wanted too; else it is empty.
         by: the accelerator; that of this installation if None.
     """
     by = by or accelerator()
     if by is None:
-        return python_leaves(chunk, plaintext=plaintext, ciphertext=ciphertext, key=key)
+        salted, root = python_leaves(chunk, plaintext=plaintext, ciphertext=ciphertext, key=key)
+        name = sha256(memoryview(ciphertext)[: len(plaintext)]).digest() if block else b""
+        return salted, root, name
     assert len(ciphertext) >= len(plaintext) > 0  # native code reads that much
     return by.leaves(
         plaintext,
@@ -37,11 +46,12 @@ def chunk_leaves(
         first=chunk * LEAVES_PER_CHUNK,
         leaves=-(-len(plaintext) // LEAF_SIZE),
         salting=SALT_LABEL + key.reveal(),
+        block=block,
     )
 
 
 def python_leaves(chunk: int, *, plaintext: bytes, ciphertext: bytes, key: Secret) -> tuple[bytes, bytes]:
-    """Do what :func:`chunk_leaves` does, in Python."""
+    """Return a chunk's part of the leaf list and its chunk root, by Python."""
     clear, cipher, prefix = memoryview(plaintext), memoryview(ciphertext), SALT_LABEL + key.reveal()
     salted, hashes = [], []
     number, size = chunk * LEAVES_PER_CHUNK, len(plaintext)

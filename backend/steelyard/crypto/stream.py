@@ -55,12 +55,14 @@ class SealedChunk:
         sealed: ciphertext and tag, as the cipher gives them.
         salted: its part of the file ``leaves``, 32 bytes for each leaf.
         root: its chunk root, 32 bytes; the content root is :func:`merkle.root` of all of them.
+        block: SHA-256 of the ciphertext, 32 bytes, which names its block in the store.
     """
 
     index: int
     sealed: bytes
     salted: bytes
     root: bytes
+    block: bytes
 
     @property
     def ciphertext(self) -> memoryview:
@@ -107,8 +109,8 @@ def seal_chunk(index: int, plaintext: bytes, *, key: Secret, last: bool) -> Seal
     if not plaintext or len(plaintext) > CHUNK_SIZE or (len(plaintext) < CHUNK_SIZE and not last):
         raise SealError(f"chunk {index} cannot have {len(plaintext)} bytes")
     sealed = AESGCM(key.reveal()).encrypt(nonce(index, last=last), plaintext, None)
-    salted, root = chunk_leaves(index, plaintext=plaintext, ciphertext=sealed, key=key)
-    return SealedChunk(index=index, sealed=sealed, salted=salted, root=root)
+    salted, root, block = chunk_leaves(index, plaintext=plaintext, ciphertext=sealed, key=key, block=True)
+    return SealedChunk(index=index, sealed=sealed, salted=salted, root=root, block=block)
 
 
 def seal(
@@ -174,7 +176,7 @@ def open_chunk(
     if len(tag) != TAG_SIZE or len(salted) != HASH_SIZE * -(-len(ciphertext) // LEAF_SIZE):
         raise SealError(f"chunk {index}: the tag or the leaf list has the wrong length")
     plaintext, tag_matches = _decrypt(index, ciphertext, tag, key, last)
-    found, actual = chunk_leaves(index, plaintext=plaintext, ciphertext=ciphertext, key=key)
+    found, actual, _ = chunk_leaves(index, plaintext=plaintext, ciphertext=ciphertext, key=key)
     wrong = None
     if found != salted:
         actual = chunk_root(index, ciphertext=ciphertext, salted=salted)

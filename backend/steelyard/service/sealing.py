@@ -19,7 +19,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from steelyard.crypto import merkle
@@ -269,9 +268,8 @@ def seal_chunks(
         clear = plain.chunk(index)
         part = seal_chunk(index, clear.data, key=key, last=geometry.is_last(index))
         plain.check(index, clear)  # before anything of it leaves this function
-        block = sha256(part.ciphertext).digest()
-        store.put_block(encode_cid(block), part.ciphertext, hashed=True)
-        journal.put(index, Sealed(block=block, tag=part.tag, root=part.root, salted=part.salted))
+        store.put_block(encode_cid(part.block), part.ciphertext, hashed=True)
+        journal.put(index, Sealed(block=part.block, tag=part.tag, root=part.root, salted=part.salted))
         return len(clear.data)
 
     missing = [index for index in range(geometry.chunks) if not there(index)]

@@ -25,6 +25,7 @@ from tests.e2e.support import PRICE, MarketOf, Travel, same_files
 def fraud(seller: Market, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
     """A version whose ciphertext and root agree, and one leaf of which is not what the leaf list says."""
     from dataclasses import replace
+    from hashlib import sha256
 
     from steelyard.crypto.content import chunk_root
     from steelyard.crypto.stream import SealedChunk, seal_chunk
@@ -36,7 +37,7 @@ def fraud(seller: Market, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Publ
             false = bytearray(chunk.ciphertext)
             false[5 * 4096 + 3] ^= 1
             root = chunk_root(1, ciphertext=bytes(false), salted=chunk.salted)
-            chunk = replace(chunk, sealed=bytes(false) + chunk.tag, root=root)
+            chunk = replace(chunk, sealed=bytes(false) + chunk.tag, root=root, block=sha256(false).digest())
         return chunk
 
     monkeypatch.setattr(sealing, "seal_chunk", lie)

@@ -185,6 +185,7 @@ def test_a_false_leaf_is_noticed_by_who_reads_only_its_range(
     seller: Market, buyer: Market, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dataclasses import replace
+    from hashlib import sha256
 
     from steelyard.crypto.content import chunk_root
     from steelyard.crypto.stream import SealedChunk, seal_chunk
@@ -196,7 +197,7 @@ def test_a_false_leaf_is_noticed_by_who_reads_only_its_range(
             false = bytearray(chunk.ciphertext)
             false[5 * 4096 + 3] ^= 1
             root = chunk_root(1, ciphertext=bytes(false), salted=chunk.salted)
-            chunk = replace(chunk, sealed=bytes(false) + chunk.tag, root=root)
+            chunk = replace(chunk, sealed=bytes(false) + chunk.tag, root=root, block=sha256(false).digest())
         return chunk
 
     monkeypatch.setattr(sealing, "seal_chunk", lie)

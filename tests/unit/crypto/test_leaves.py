@@ -1,5 +1,6 @@
 """Leaf lists and chunk roots: Python and the accelerator against the functions that define them."""
 
+import hashlib
 import random
 from pathlib import Path
 
@@ -59,7 +60,12 @@ def test_python_does_what_is_defined(size: int) -> None:
 def test_the_accelerator_does_what_is_defined(fast: native.Accelerator, size: int, chunk: int) -> None:
     clear, cipher = texts(size)
     found = leaves.chunk_leaves(chunk, plaintext=clear, ciphertext=cipher + b"tag", key=KEY, by=fast)
-    assert found == leaves.python_leaves(chunk, plaintext=clear, ciphertext=cipher, key=KEY)
+    assert found[:2] == leaves.python_leaves(chunk, plaintext=clear, ciphertext=cipher, key=KEY)
+    assert found[2] == b""
+    third = leaves.chunk_leaves(
+        chunk, plaintext=clear, ciphertext=cipher + b"tag", key=KEY, block=True, by=fast
+    )
+    assert third == (*found[:2], hashlib.sha256(cipher).digest())
     assert leaves.chunk_root(chunk, ciphertext=cipher, salted=found[0], by=fast) == found[1]
 
 
@@ -89,9 +95,9 @@ def test_an_accelerator_that_hashes_wrongly_is_not_used(
     assert native.load() is not None
     right = native.Accelerator.leaves
 
-    def wrong(self: native.Accelerator, *args: bytes, **options: int) -> tuple[bytes, bytes]:
-        salted, root = right(self, *args, **options)  # type: ignore[arg-type]
-        return salted[:-1] + bytes([salted[-1] ^ 1]), root
+    def wrong(self: native.Accelerator, *args: bytes, **options: int) -> tuple[bytes, bytes, bytes]:
+        salted, root, block = right(self, *args, **options)  # type: ignore[arg-type]
+        return salted[:-1] + bytes([salted[-1] ^ 1]), root, block
 
     monkeypatch.setattr(native.Accelerator, "leaves", wrong)
     assert native.load() is None
