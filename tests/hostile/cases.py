@@ -218,6 +218,62 @@ def parquet(footer: bytes, *, size: int | None = None, body: bytes = bytes(8)) -
     return b"PAR1" + body + footer + struct.pack("<I", len(footer) if size is None else size) + b"PAR1"
 
 
+def thrift(*fields: tuple[int, object]) -> bytes:
+    """Return a struct of Thrift's compact protocol: integers, texts, structs (bytes in a tuple) and lists of these."""
+    out, before = b"", 0
+    for number, value in fields:
+        kind, body = _thrift(value)
+        out += bytes([(number - before) << 4 | kind]) + body
+        before = number
+    return out + b"\0"
+
+
+def _thrift(value: object) -> tuple[int, bytes]:
+    if isinstance(value, int):
+        return 6, varint(2 * value)
+    if isinstance(value, str):
+        return 8, varint(len(value)) + value.encode()
+    if isinstance(value, bytes):
+        return 12, value
+    assert isinstance(value, list)
+    parts = [_thrift(item) for item in value]
+    kind = parts[0][0] if parts else 12
+    return 9, bytes([len(parts) << 4 | kind]) + b"".join(body for _, body in parts)
+
+
+def table_of(*, rows: int = 1, group_rows: int = 1, schema: object = None, columns: object = None) -> bytes:
+    """Return a Parquet file of one column of one row."""
+    leaf = thrift((1, 1), (4, "a"))
+    root = thrift((4, "root"), (5, 1))
+    chunk = thrift((2, 4), (3, thrift((7, 4), (9, 4))))
+    group = thrift((1, [chunk] if columns is None else columns), (2, 4), (3, group_rows))
+    return parquet(thrift((1, 1), (2, [root, leaf] if schema is None else schema), (3, rows), (4, [group])))
+
+
+def overlapping() -> bytes:
+    """Return an archive in which one file lies within the bytes of another."""
+    inner = struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, 0, 0, 0, 0, 0, 4, 4, 1, 0) + b"b" + b"1234"
+    outer = struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, 0, 0, 0, 0, 0, len(inner), len(inner), 1, 0) + b"a"
+    table = b""
+    for name, size, at in ((b"a", len(inner), 0), (b"b", 4, len(outer))):
+        table += (
+            struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 20, 20, 0, 0, 0, 0, 0, size, size, 1, 0, 0, 0, 0, 0, at)
+            + name
+        )
+    body = outer + inner
+    return body + table + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 2, 2, len(table), len(body), 0)
+
+
+def behind(front: bytes, files: dict[str, bytes]) -> bytes:
+    """Return an archive behind other bytes, whose offsets count them."""
+    out = io.BytesIO()
+    out.write(front)
+    with zipfile.ZipFile(out, "a") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
 def packed(data: bytes) -> Iterator[tuple[str, bytes]]:
     import bz2
     import gzip

@@ -11,6 +11,7 @@ from steelyard.errors import CodeError, FormatError, SteelyardError
 from tests.hostile.cases import (
     Case,
     array,
+    behind,
     bomb,
     external,
     gguf,
@@ -19,6 +20,7 @@ from tests.hostile.cases import (
     npy,
     onnx,
     onnx_tensor,
+    overlapping,
     packed,
     parquet,
     patched,
@@ -27,8 +29,10 @@ from tests.hostile.cases import (
     retarred,
     safetensors,
     subgraphs,
+    table_of,
     tarred,
     tensor,
+    thrift,
     zip_named,
     zipped,
 )
@@ -253,7 +257,21 @@ def _onnx() -> Iterator[Case]:
             "no file below",
         ),
         "group": (onnx(more=b"\x7b"), "wire type 3"),
+        "input of many dimensions": (
+            onnx(pb(11, pb(1, "x") + pb(2, pb(1, pb(1, 1) + pb(2, pb(1, pb(1, 1)) * 65))))),
+            "more than 64 dimensions",
+        ),
         "field zero": (onnx(more=b"\x02\x00"), "has the number 0"),
+        "maker a number": (onnx(more=pb(2, 5)), "is no text of at most"),
+        "graph a number": (onnx(more=pb(7, 1)), "is no message"),
+        "sizes in a row": (
+            onnx(pb(5, pb(1, b"\x01" * 65) + pb(2, 1) + pb(9, b"abcd"))),
+            "more than 64 integers",
+        ),
+        "sizes of kilobytes": (
+            onnx(pb(5, pb(1, b"\x01" * 999) + pb(2, 1) + pb(9, b"abcd"))),
+            "is no list of at most",
+        ),
         "integer without end": (onnx(more=b"\x28" + b"\xff" * 11), "has no end"),
         "length without end": (onnx(more=b"\x12" + b"\xff" * 9 + b"\x01"), "cut off"),
         "many domains": (onnx(more=pb(8, pb(1, "d") + pb(2, 1)) * 300), "more than 256 versions"),
@@ -304,6 +322,19 @@ def _zips() -> Iterator[Case]:
         "sizes that differ": (patched(plain, b"PK\x01\x02", 24, b"\xff\xff\x00\x00"), "that are not there"),
         "bytes that are not there": (patched(plain, b"PK\x01\x02", 20, b"\xff\xff\x00\x00" * 2), "that are not there"),
         "overlap": (patched(plain, b"PK\x01\x02", 42, b"\0\0\0\0"), "another file by its own header"),
+        "one within another": (overlapping(), "on the bytes of another file"),
+        "bytes in front that offsets count": (behind(b"#!/bin/sh\n", {"a": b"x"}), "before the archive"),
+        "keras configuration of another size": (
+            patched(zipped({"metadata.json": b"{}", "config.json": b"{}"}, zipfile.ZIP_DEFLATED), b"PK\x01\x02", 24, b"\x09"),
+            "other than its declared 9 bytes",
+        ),
+        "keras configuration damaged": (
+            patched(zipped({"metadata.json": b"{}", "config.json": b"{}"}, zipfile.ZIP_DEFLATED), b"PK\x03\x04", 41, b"\xff" * 4),
+            "is damaged",
+        ),
+        "keras configuration of megabytes": (
+            lambda: zipped({"config.json": b" " * (9 << 20), "metadata.json": b"{}"}), "the most is",
+        ),
         "header outside": (patched(plain, b"PK\x01\x02", 42, b"\xff\xff\xff\x0f"), "outside of"),
         "files without end": (patched(plain, b"PK\x05\x06", 8, b"\xfe\xff\xfe\xff"), "cut off"),
         "several disks": (patched(plain, b"PK\x05\x06", 4, b"\x01\x00"), "several parts"),
@@ -322,6 +353,9 @@ def _zips() -> Iterator[Case]:
         "keras configuration twice": (zipped({"config.json": b'{"a":1,"a":2}', "metadata.json": b"{}"}), "stands there twice"),
         "keras configuration nested": (
             zipped({"config.json": b"[" * 3000 + b"]" * 3000, "metadata.json": b"{}"}), "nested too deeply",
+        ),
+        "keras configuration of a million values": (
+            lambda: zipped({"config.json": b"[" + b"0," * 600_000 + b"0]", "metadata.json": b"{}"}), "more than 500000 values",
         ),
         "keras weights elsewhere": (
             lambda: zipped({"config.json": b"{}", "metadata.json": b"{}", "model.weights.h5": real("hdf5-external-data.h5")}),
@@ -386,6 +420,10 @@ def _tars() -> Iterator[Case]:
             retarred(tarred(("a", bytes(1 << 20), b"0")), 156, b"L"),
             "a name of 1048576 bytes",
         ),
+        "extended header damaged": (
+            tarred(("a" * 200, b"", b"0"), form=tarfile.PAX_FORMAT).replace(b" path=", b"Xpath="),
+            "is damaged",
+        ),
         "extended size": (
             tarred(("a" * 200, b"", b"0"), form=tarfile.PAX_FORMAT).replace(b" path=", b" size="),
             "changes a size",
@@ -432,6 +470,7 @@ def _arrays() -> Iterator[Case]:
         "record of an alias": (npy(array("[('a', 'object')]")), "unknown type"),
         "record with a title": (npy(array("[(('t', 'x'), '|O')]")), "unknown type"),
         "cut off": (b"\x93NUMPY\x01", "format version"),
+        "header not UTF-8": (b"\x93NUMPY\x03\x00" + (2).to_bytes(4, "little") + b"\xff\n", "not UTF-8"),
     }
     for what, (data, words) in files.items():
         yield file(f"npy: {what}", data, words)
@@ -464,6 +503,32 @@ def _parquet() -> Iterator[Case]:
         "integer without end": (parquet(b"\x15" + b"\xff" * 12), "has no end"),
         "schema without root": (parquet(b"\x15\x02\x19\x0c\x16\x00\x19\x0c\x00"), "no schema"),
         "encrypted": (b"PARE" + bytes(8) + b"PAR1", "encrypted"),
+        "rows that differ": (table_of(rows=2), "declares 2 rows, and its groups 1"),
+        "rows that differ within": (table_of(group_rows=9), "declares 1 rows, and its groups 9"),
+        "a column too many": (
+            table_of(columns=[thrift((3, thrift((7, 1), (9, 4))))] * 2),
+            "has 2 columns, and the schema 1",
+        ),
+        "a column in another file": (table_of(columns=[thrift((1, "/etc/passwd"))]), "in another file"),
+        "a column without a place": (table_of(columns=[thrift((2, 4))]), "place is missing"),
+        "a column at its end": (
+            table_of(columns=[thrift((3, thrift((7, 1 << 40), (9, 4))))]),
+            "outside of the file",
+        ),
+        "no group": (
+            parquet(thrift((1, 1), (2, [thrift((4, "r"))]), (3, 0), (4, [thrift((2, 1))]))),
+            "a row group has no columns",
+        ),
+        "schema too short": (
+            table_of(schema=[thrift((4, "root"), (5, 2)), thrift((1, 1), (4, "a"))]),
+            "fewer elements",
+        ),
+        "schema too long": (
+            table_of(schema=[thrift((4, "root"), (5, 1)), *[thrift((1, 1), (4, "a"))] * 2]),
+            "more elements",
+        ),
+        "schema without names": (table_of(schema=[thrift((5, 1)), thrift((1, 1))]), "has no name"),
+        "schema nested": (table_of(schema=[thrift((4, "a"), (5, 1))] * 14), ""),
     }
     for what, (data, words) in files.items():
         yield file(f"parquet: {what}", data, words)

@@ -20,7 +20,7 @@ _MEMORY: Final = 64 << 20
 
 def coat_of(head: bytes) -> str | None:
     """Return the name of the compression that a file begins with, or None."""
-    if head[:2] == b"\x1f\x8b":
+    if head[:3] == b"\x1f\x8b\x08" and head[3:4] < b"\x20":
         return "gzip"
     if head[:3] == b"BZh" and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90"):
         return "bzip2"

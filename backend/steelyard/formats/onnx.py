@@ -33,7 +33,7 @@ _TYPES: Final = {
 
 
 def claims(window: Window, head: bytes) -> bool:
-    """Whether a file looks like this: an IR version, then another field that a model has, within the file."""
+    """Whether a file looks like this: an IR version, then other fields that a model has, within the file."""
     if len(head) < 4 or head[0] != 0x08 or not 1 <= head[1] <= _MAX_IR:
         return False
     try:
@@ -42,14 +42,21 @@ def claims(window: Window, head: bytes) -> bool:
             for field, _ in zip(fields(window, 0, window.size), range(4), strict=False)
         ]
     except FormatError:
-        # Cut off within a field that a model has: still meant as one.
-        return head[2] in (0x12, 0x1A, 0x22, 0x32, 0x3A, 0x42)
+        return _is_meant(head)
     known = {(1, VARINT), (5, VARINT), *((number, BYTES) for number in (2, 3, 4, 6, 7, 8, 14, 20, 25, 26))}
+    found = {number for number, _ in start}
+    return set(start) <= known and (bool(found & {7, 8}) or len(found) >= 4)
+
+
+def _is_meant(head: bytes) -> bool:
+    """Whether what is cut off within its first fields was meant as a model: its maker's name, a graph or an opset."""
+    if head[2] == 0x12:
+        name = head[4 : 4 + head[3]]
+        return 0 < len(name) == head[3] < 64 and name.isascii() and name.decode().isprintable()
+    rest = head[3:].lstrip(bytes(range(128, 256)))[1:]
     return (
-        set(start) <= known
-        and any(number in (7, 8) for number, _ in start)
-        or (set(start) <= known and len({number for number, _ in start}) >= 4)
-    )
+        head[2] == 0x3A and rest[:1] in (b"\x0a", b"\x12", b"\x2a") and len(rest) > 2 and rest[1] < 128
+    ) or (head[2] == 0x42 and rest[:1] in (b"\x0a", b"\x10"))
 
 
 def read(window: Window) -> FormatReport:

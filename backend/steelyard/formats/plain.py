@@ -49,7 +49,7 @@ def by_magic(head: bytes) -> FormatReport | None:
 
 def _is_pe(head: bytes) -> bool:
     place = int.from_bytes(head[60:64], "little")
-    return len(head) > 64 and (head[place : place + 4] == b"PE\0\0" or place + 4 > len(head))
+    return head[place : place + 4] == b"PE\0\0"
 
 
 def is_text(window: Window) -> bool:
