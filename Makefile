@@ -56,7 +56,7 @@ lock: ## resolve the lock files anew; UPGRADE=1 for the newest versions allowed
 	@$(SETUP) lock
 	@tools/python tools/lock.py
 
-kill: setup ## kill the seller's service some 220 times and count what it lost; ARGS=--index: index and HTTP, ARGS="--index --postgres": in PostgreSQL; ARGS=--files: a large file
+kill: setup ## kill the seller's service some 220 times and count what it lost; ARGS=--index: index and HTTP, ARGS="--index --postgres": in PostgreSQL; ARGS=--files: a large file; ARGS=--gateway: a gateway and its client
 	@PYTHONPATH=backend:. $(PY) -m tests.e2e.kill.campaign $(ARGS)
 
 faults: setup ## every operation under every fault of RPC and store, and two RPC providers of which one lies

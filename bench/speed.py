@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import audit, car, cid, files, indexing, proofs, sealing, startup, transactions
+from bench import audit, car, cid, files, indexing, paid, proofs, sealing, startup, transactions
 from bench.row import Outcome
 from bench.setting import Setting
 
@@ -29,6 +29,7 @@ def rows(
         "cid": cid.rows,
         "car": car.rows,
         "proofs": proofs.rows,
+        "paid": paid.rows,
         "transactions": transactions.rows,
         "startup": startup.rows,
         "index": indexing.rows,

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from steelyard.api.endpoints import application
 from steelyard.api.server import Server, listen, service_of, url_of
 from steelyard.api.service import Limits, Options
 from steelyard.chain.hexdata import checksum_address
@@ -147,7 +148,9 @@ def served(
         chosen = replace(options or Options(), public_url=url, limits=limits)
         service = stack.enter_context(service_of(market, config, chosen))
         assert isinstance(service.threads, ThreadPoolExecutor)
-        server = Server(service, sockets=[opened])
+        server = Server(
+            application(service), limits=chosen.limits, sockets=[opened], stopping=service.stopping
+        )
         thread = threading.Thread(target=server.serve_until_stopped)
         thread.start()
         stack.callback(thread.join, 20)

@@ -5,7 +5,6 @@ Signatures are those of ``contracts/interfaces/IMeteredOffers.sol`` and ``IChann
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from steelyard.chain.deployment import Deployment
 from steelyard.chain.rpc import BlockId, Rpc
 from steelyard.domain.abi import Value, decode, encode, topic
 from steelyard.domain.hash import keccak256
-from steelyard.domain.metering import METERED_TERMS, ChannelId, MeteredTerms
+from steelyard.domain.metering import METERED_TERMS, ChannelId, ChannelState, MeteredTerms
 from steelyard.domain.types import NATIVE, VERSION, Address, AssetId, NodeId, OfferId, Version, VersionId
 from steelyard.errors import RefusedError, VerificationError
 
@@ -27,15 +26,6 @@ OPENED = topic("ChannelOpened(bytes32,bytes32,address,bytes32,address,uint64,uin
 CLAIMED = topic("UsageClaimed(bytes32,bytes32,address,(bytes32,uint128,uint128,uint64,bytes32)[])")
 MAX_ROWS = 500
 """Vouchers in one claim: safe below 16,777,216 gas."""
-
-
-class ChannelState(enum.IntEnum):
-    """Where a channel stands."""
-
-    NONE = 0
-    OPEN = 1
-    CLOSING = 2
-    CLOSED = 3
 
 
 @dataclass(frozen=True, kw_only=True)

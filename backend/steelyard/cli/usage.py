@@ -172,7 +172,7 @@ def close_channel(session: Session, channel: str, url: str | None, dry_run: bool
     CHANNEL is an id from `channels list`, or its first digits. Begins to close an open one: its payee may claim until the window
     ends, or closes it at once. Called again after that it ends the channel. What is left is in your balance: `withdraw`.
     """
-    from steelyard.chain.metered import ChannelState
+    from steelyard.domain.metering import ChannelState
 
     info = _pick(session, channel)
     if info.state is ChannelState.CLOSED:

@@ -22,6 +22,8 @@ from steelyard.errors import InputError, ProofError
 
 TAG_SIZE: Final = 32
 _HALF: Final = (N // 2).to_bytes(32, "big")
+_KEYS: Final = 1024
+"""Keys of tags that a signer remembers: one with whom it deals again and again."""
 _ZERO: Final = bytes(32)
 _ORDER: Final = N.to_bytes(32, "big")
 _V: Final = {27: b"\x00", 28: b"\x01"}
@@ -46,6 +48,7 @@ class Signer:
         self._key = PrivateKey(key.reveal())
         self.point: bytes = self._key.public_key.format()
         self.address = address_of(self.point)
+        self._call_keys: dict[bytes, bytes] = {}
 
     def sign(self, digest: bytes) -> bytes:
         """Return the signature of 32 bytes (RFC 6979: the same for the same digest)."""
@@ -135,7 +138,8 @@ def compact(signature: bytes) -> tuple[bytes, bytes]:
 
 def tag(key: bytes, label: bytes, message: bytes) -> bytes:
     """Return HMAC-SHA-256 of label and message, 32 bytes."""
-    return hmac.digest(key, label + message, "sha256")
+    # Not `hmac.digest`: that lets go of the interpreter's lock even for a few bytes, and a busy gateway waits to have it back.
+    return hmac.new(key, label + message, "sha256").digest()
 
 
 def tag_matches(key: bytes, label: bytes, message: bytes, given: bytes) -> bool:

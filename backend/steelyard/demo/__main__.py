@@ -18,6 +18,7 @@ from steelyard.chain.rpc import Rpc
 from steelyard.chain.sender import Sender
 from steelyard.crypto.secret import Secret
 from steelyard.demo.dishonest import publish_false
+from steelyard.demo.metered import metered
 from steelyard.demo.model import Trained, predict, train
 from steelyard.demo.questions import questions
 from steelyard.demo.stage import DAY, ETH, HOUR, Stage, eth, require, short
@@ -194,13 +195,13 @@ def fraud(stage: Stage) -> None:
         stage.fact(f"{name.capitalize()} withdrew", f"{eth(out.amount)}: price and Mallory's bond")
 
 
-def books(stage: Stage) -> None:
+def books(stage: Stage, income: int) -> None:
     """Revenue, shared and withdrawn, and the balance of all books."""
     stage.scene("Alice and Carol withdraw their shares; the books balance to the wei")
     balance_books(stage)
     for name, share in (("alice", 7000), ("carol", 3000)):
         out = stage.person(name).withdraw()
-        require(out.amount == INCOME * share // 10_000, f"{name}'s share is wrong")
+        require(out.amount == income * share // 10_000, f"{name}'s share is wrong")
         stage.sent(f"{name} {eth(out.amount)}", out)
     balance_books(stage)
 
@@ -275,11 +276,12 @@ def play(folder: Path, exits: ExitStack) -> None:
     first = train(folder / "first", trees=5)
     second = train(folder / "second", trees=50)
     rented_at = sale(stage, first, second)
+    income = INCOME + metered(stage, second)
     silence(stage)
     fraud(stage)
-    books(stage)
+    books(stage, income)
     audit(stage)
-    questions(stage, rented_at=rented_at, income=INCOME)
+    questions(stage, rented_at=rented_at, income=income)
     print(f"\nEverything held, in {time.monotonic() - started:.0f} seconds.")
 
 

@@ -45,10 +45,11 @@ class Stage:
     def person(self, name: str) -> Market:
         """Return the client of a person, made at the first call."""
         if name not in self.people:
-            self.people[name] = self._client(name, self.accounts[name])
+            self.people[name] = self.client(name, self.accounts[name])
         return self.people[name]
 
-    def _client(self, name: str, account: Account) -> Market:
+    def client(self, name: str, account: Account) -> Market:
+        """Return a client of an account, with a home of this name."""
         market = Market(
             self.url,
             deployment=self.deployment,
@@ -74,7 +75,7 @@ class Stage:
         """Run a key service in the background: the publisher's seed, and a key of its own to pay for gas."""
         name = ref.partition("/")[0]
         seed = self.person(name).context.account.seed
-        market = self._client(f"{name}-service", Account.from_key(Secret(self.keys.pop(0)), seed=seed))
+        market = self.client(f"{name}-service", Account.from_key(Secret(self.keys.pop(0)), seed=seed))
         stop = threading.Event()
         options = {"refs": (ref,), "stop": stop, "interval": 0.2, "on_event": lambda event: None}
         thread = threading.Thread(target=serve.run, args=(market,), kwargs=options)

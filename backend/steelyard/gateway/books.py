@@ -87,6 +87,7 @@ class Done:
         header: bytes of JSON in the answer, if binary data follow.
         body: the answer; None if it was covered by a voucher and is not kept any more.
         again: the call was entered before.
+        totals: sum of units and root of all receipts up to this one; None for one that was entered before.
     """
 
     receipt: Receipt | None
@@ -94,6 +95,7 @@ class Done:
     header: int | None
     body: bytes | None
     again: bool = False
+    totals: tuple[int, bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +198,7 @@ class Books:
             entry.units, request=entry.request, response=entry.response, deposit=entry.deposit
         )
         signature = self._payee.sign(digest)
-        total, root = str(books.units), books.receipts.root()
+        total, root = books.units, books.receipts.root()
         rows.append(
             (
                 channel,
@@ -206,12 +208,18 @@ class Books:
                 receipt.request,
                 receipt.response,
                 signature,
-                total,
+                str(total),
                 root,
             )
         )
         answers.append((channel, receipt.sequence, entry.header, entry.body))
-        return Done(receipt=receipt, signature=signature, header=entry.header, body=entry.body)
+        return Done(
+            receipt=receipt,
+            signature=signature,
+            header=entry.header,
+            body=entry.body,
+            totals=(total, root),
+        )
 
     def _kept(self, db: Transaction, row: Row) -> Done:
         found = db.row(

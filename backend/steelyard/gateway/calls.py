@@ -21,7 +21,7 @@ from steelyard.gateway.problem import Refusal
 from steelyard.gateway.state import Gateway
 from steelyard.metering import tensors
 from steelyard.metering.agreement import Signed
-from steelyard.metering.payee import DepositError, InFlightError, UnknownReceiptsError
+from steelyard.metering.payee import DepositError, InFlightError, PayeeBooks, UnknownReceiptsError
 from steelyard.metering.tensors import Array
 from steelyard.metering.wire import CALL_LABEL, RECEIPT, TRIAL_LEFT, Payment, read_payment, write_receipt
 
@@ -135,6 +135,7 @@ async def _paid(gateway: Gateway, hosted: Hosted, body: bytes, header: int | Non
             await look_again(gateway, known)
             done = await enter(gateway, replace(entry, deposit=known.facts.deposit))
         remember(known, signed)
+        known.note(done)
     finally:
         known.running -= 1
         known.running_units -= units
@@ -208,9 +209,13 @@ async def believe(gateway: Gateway, known: Known, payment: Payment) -> Signed | 
     ):
         return None  # an old one is no harm: only the highest counts
     signed = payment.signed(known.agreement.terms.price)
-    loop = asyncio.get_running_loop()
     try:
-        higher = await loop.run_in_executor(gateway.threads, _judge, gateway, known, signed)
+        if payment.sequence in known.totals:
+            # What it covers was given here: nothing is to be asked.
+            higher = PayeeBooks(known.agreement, best=known.best).judge(signed, known.totals.get)
+        else:
+            loop = asyncio.get_running_loop()
+            higher = await loop.run_in_executor(gateway.threads, _judge, gateway, known, signed)
     except UnknownReceiptsError as exc:
         raise Refusal("channel-unknown-receipts", str(exc)) from exc
     except ProofError as exc:

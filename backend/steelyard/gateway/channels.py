@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from steelyard.chain.metered import ChannelRecord, ChannelState, ChannelViews, MeteredOffer
+from steelyard.chain.metered import ChannelRecord, ChannelViews, MeteredOffer
 from steelyard.crypto.metering import Signer, address_of
-from steelyard.domain.metering import ChannelId
+from steelyard.domain.metering import ChannelId, ChannelState
 from steelyard.errors import ProofError, UnavailableError
+from steelyard.gateway.books import Done
 from steelyard.gateway.problem import Refusal
 from steelyard.metering.agreement import Agreement, Place, Signed, nothing
 from steelyard.metering.wire import Payment
@@ -54,6 +55,8 @@ class Known:
         key: of the tags.
         facts: what the chain says.
         best: highest voucher that this process has seen judged.
+        totals: sum of units and root by sequence, of the newest receipts that this process gave: what the next vouchers are
+            compared with, without asking the database.
         running: calls under way here.
         running_units: their units.
     """
@@ -63,8 +66,17 @@ class Known:
     key: bytes
     facts: Facts
     best: Signed
+    totals: OrderedDict[int, tuple[int, bytes]] = field(default_factory=OrderedDict)
     running: int = 0
     running_units: int = 0
+
+    def note(self, done: Done) -> None:
+        """Remember what a receipt brought the sums to."""
+        if done.receipt is None or done.totals is None:
+            return
+        self.totals[done.receipt.sequence] = done.totals
+        if len(self.totals) > 2 * self.agreement.terms.in_flight:
+            self.totals.popitem(last=False)
 
 
 class Channels:

@@ -18,7 +18,6 @@ from steelyard.chain.metered import (
     MAX_ROWS,
     ChannelCalls,
     ChannelRecord,
-    ChannelState,
     ChannelViews,
     MeteredOffer,
     VoucherRow,
@@ -28,7 +27,7 @@ from steelyard.chain.outbox import Outbox
 from steelyard.chain.outbox_file import OutboxState
 from steelyard.crypto.metering import compact
 from steelyard.domain.hash import keccak256
-from steelyard.domain.metering import ChannelId
+from steelyard.domain.metering import ChannelId, ChannelState
 from steelyard.domain.types import Address, OfferId
 from steelyard.errors import RefusedError, SteelyardError
 from steelyard.gateway.books import CLOSED, Books, voucher_of

@@ -22,6 +22,8 @@ from steelyard.market import Market
 from steelyard.service.account import Account
 from steelyard.service.context import Context
 
+SWITCH: Final = 0.0002
+"""Seconds after which a thread is asked to let another one go on."""
 LOG: Final = logging.getLogger("steelyard.gateway")
 
 
@@ -29,6 +31,9 @@ def main() -> int:
     """Run as a process of its own."""
     startup = startups.read(sys.stdin.buffer)
     configure(as_json=startup.json, quiet=startup.quiet)
+    # The event loop lets go of the interpreter's lock at every write to a socket; by default it then waits 5 ms for a thread that
+    # enters calls or runs a model.
+    sys.setswitchinterval(SWITCH)
     stop = threading.Event()
     # Ctrl-C is for the one that started us; it says when to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -10,7 +10,6 @@ from steelyard.chain.calls import Call
 from steelyard.chain.erc20 import Token, approve
 from steelyard.chain.metered import (
     ChannelCalls,
-    ChannelState,
     ChannelViews,
     MeteredOffer,
     Opened,
@@ -19,7 +18,7 @@ from steelyard.chain.metered import (
 from steelyard.crypto.derive import voucher_scalar
 from steelyard.crypto.metering import Signer
 from steelyard.domain.hash import sha256
-from steelyard.domain.metering import MAX_DEPOSIT, UNITS, ChannelId, MeteredTerms, unit_word
+from steelyard.domain.metering import MAX_DEPOSIT, UNITS, ChannelId, ChannelState, MeteredTerms, unit_word
 from steelyard.domain.types import NATIVE, Address, AssetId, Role, checked_amount
 from steelyard.errors import AmountError, InputError, NotFoundError, RefusedError
 from steelyard.metering.agreement import Agreement, Place

@@ -31,9 +31,8 @@ from steelyard.domain.types import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from steelyard.chain.metered import ChannelState
     from steelyard.domain.manifest import Manifest
-    from steelyard.domain.metering import ChannelId, MeteredTerms
+    from steelyard.domain.metering import ChannelId, ChannelState, MeteredTerms
     from steelyard.market import Market
     from steelyard.metering.agreement import Agreement
 

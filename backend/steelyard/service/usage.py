@@ -12,10 +12,9 @@ from hashlib import sha256
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from steelyard.chain.metered import ChannelState
 from steelyard.crypto.metering import Signer
 from steelyard.domain import mmr
-from steelyard.domain.metering import ROW, ChannelId, Receipt, amount_of
+from steelyard.domain.metering import ROW, ChannelId, ChannelState, Receipt, amount_of
 from steelyard.errors import (
     InputError,
     ProofError,

@@ -65,7 +65,7 @@ class GatewayClient:
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
             raise InputError("a gateway's URL starts with http:// or https://")
         self.url = url.rstrip("/")
-        self._pool = urllib3.PoolManager(maxsize=32, timeout=urllib3.Timeout(timeout), retries=False)
+        self._pool = urllib3.PoolManager(maxsize=64, timeout=urllib3.Timeout(timeout), retries=False)
 
     def close(self) -> None:
         """Let go of connections."""

@@ -12,12 +12,7 @@ import numpy as np
 import pytest
 
 from steelyard.api.server import listen, url_of
-from steelyard.chain.artifacts import artifact
-from steelyard.chain.calls import Call
-from steelyard.chain.deployment import Deployed, Deployment
 from steelyard.chain.metered import MeteredOffer
-from steelyard.chain.sender import Sender
-from steelyard.domain.abi import encode
 from steelyard.domain.types import account_word
 from steelyard.gateway.claims import Claimer, Rules
 from steelyard.gateway.hosted import Wanted, prepare
@@ -55,19 +50,6 @@ def write_model(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     (folder / "README.md").write_text("# Twice\n")
-
-
-@pytest.fixture(scope="session")
-def metered(deployment: Deployment, faucet: Sender) -> Deployment:
-    """The deployment, with the contract Channels."""
-    if "Channels" in deployment.contracts:
-        return deployment
-    arguments = encode(("address", "address"), (deployment.assets, deployment.treasury))
-    receipt = faucet.send(Call(None, artifact("Channels").creation + arguments))
-    assert receipt.contract is not None
-    made = Deployed(address=receipt.contract, tx_hash=receipt.tx_hash, arguments=arguments)
-    object.__setattr__(deployment, "contracts", {**deployment.contracts, "Channels": made})
-    return deployment
 
 
 class Shop:
@@ -135,7 +117,7 @@ def offers_of(gateway: Gateway) -> list[MeteredOffer]:
 
 
 @pytest.fixture
-def shop(metered: Deployment, market_of: Callable[..., Market], tmp_path: Path) -> Shop:
+def shop(market_of: Callable[..., Market], tmp_path: Path) -> Shop:
     return Shop(market_of, tmp_path / "twice")
 
 

@@ -256,6 +256,10 @@ def main() -> int:
         from tests.e2e.kill.files import main as files_main
 
         return files_main([word for word in sys.argv[1:] if word != "--files"])
+    if "--gateway" in sys.argv:
+        from tests.e2e.kill.gateway import main as gateway_main
+
+        return gateway_main()
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(1 << 32)
     print(f"kill: seed {seed}", flush=True)
