@@ -231,6 +231,7 @@ def claim_channels(session: Session, refs: tuple[str, ...]) -> None:
             claimer = Claimer(context, books, outbox, offers, Rules())
             try:
                 done = claimer.step(force=True)
+                claimer.wait()
             finally:
                 claimer.release()
     finally:

@@ -117,4 +117,5 @@ def _claim(stage: Stage, gate: Market, gateway: Gateway) -> None:
         for due in claimer.step():
             voucher = due.signed.voucher
             stage.fact("claimed", f"{eth(due.amount)} for {voucher.sequence} calls in one transaction")
+        require(claimer.wait(), "a claim is in no block")
         claimer.release()

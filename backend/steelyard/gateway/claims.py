@@ -133,10 +133,15 @@ class Claimer:
         """
         if not self._lease():
             return []
-        self._go_on()
+        # What is on its way may claim the same; only what is in danger does not wait for it.
+        waiting = self._go_on()
         found = self._due()
         cheap = self._cheap()
-        chosen = [item for item in found if item.amount and (force or item.urgent or (item.ripe and cheap))]
+        chosen = [
+            item
+            for item in found
+            if item.amount and (force or item.urgent or (item.ripe and cheap and not waiting))
+        ]
         by_currency: dict[Address, list[Due]] = {}
         for item in chosen:
             by_currency.setdefault(item.agreement.terms.currency, []).append(item)
@@ -253,14 +258,29 @@ class Claimer:
             Event(kind="sent", id=bytes.fromhex(name.rpartition("0x")[2]), tx=entry.tx_hash or b"", why=why)
         )
 
-    def _go_on(self) -> None:
-        """Bring what was signed up to what the chain says; a claim never reveals anything, so it may always go on."""
+    def wait(self, *, seconds: float = 60.0) -> bool:
+        """Wait until what was sent is in blocks, at most so many seconds; whether it is."""
+        until = time.monotonic() + seconds
+        while self._go_on():
+            if time.monotonic() > until:
+                return False
+            time.sleep(min(0.5, self._context.settings.poll))
+        return True
+
+    def _go_on(self) -> bool:
+        """Bring what was signed up to what the chain says; whether something is in no block yet.
+
+        A claim never reveals anything, so it may always go on.
+        """
+        waiting = False
         for entry in self.outbox.open_entries():
             if entry.name.partition(":")[0] in (CLAIM, CLOSE) and entry.state is not OutboxState.PLANNED:
                 try:
-                    self.outbox.push(entry.name)
+                    waiting |= self.outbox.push(entry.name).state is OutboxState.SIGNED
                 except SteelyardError as exc:
+                    waiting = True
                     self._tell(Event(kind="fault", why=f"{entry.name[:20]}: {exc}"))
+        return waiting
 
     def _lease(self) -> bool:
         now = int(time.time())

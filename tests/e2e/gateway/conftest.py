@@ -14,7 +14,7 @@ import pytest
 from steelyard.api.server import listen, url_of
 from steelyard.chain.metered import MeteredOffer
 from steelyard.domain.types import account_word
-from steelyard.gateway.claims import Claimer, Rules
+from steelyard.gateway.claims import Claimer, Due, Rules
 from steelyard.gateway.hosted import Wanted, prepare
 from steelyard.gateway.startup import open_gateway
 from steelyard.gateway.state import Gateway, Options
@@ -50,6 +50,15 @@ def write_model(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     (folder / "README.md").write_text("# Twice\n")
+
+
+class Waiting(Claimer):
+    """A claimer whose steps end when what they sent is in a block."""
+
+    def step(self, *, force: bool = False) -> list[Due]:
+        done = super().step(force=force)
+        assert self.wait()
+        return done
 
 
 class Shop:
@@ -99,7 +108,7 @@ class Shop:
     def claimer(self, gateway: Gateway, rules: Rules | None = None) -> Iterator[Claimer]:
         offers = {item.offer: item for item in offers_of(gateway)}
         with open_outbox(self.payee.context) as outbox:
-            claimer = Claimer(self.payee.context, gateway.books, outbox, offers, rules or Rules())
+            claimer = Waiting(self.payee.context, gateway.books, outbox, offers, rules or Rules())
             try:
                 yield claimer
             finally:

@@ -18,7 +18,7 @@ from steelyard.crypto.metering import Signer
 from steelyard.crypto.secret import Secret
 from steelyard.domain.hash import sha256
 from steelyard.errors import RefusedError, UnsafeError
-from steelyard.gateway.claims import Claimer, Rules
+from steelyard.gateway.claims import Rules
 from steelyard.gateway.hosted import check_again
 from steelyard.gateway.state import Options
 from steelyard.market import Market
@@ -28,7 +28,7 @@ from steelyard.metering.evidence import verify
 from steelyard.metering.wire import write_payment
 from steelyard.service.budget import Budget
 from steelyard.service.evidence import export_receipts
-from tests.e2e.gateway.conftest import PRICE, Shop, offers_of
+from tests.e2e.gateway.conftest import PRICE, Shop, Waiting, offers_of
 
 
 def test_used_paid_claimed_and_closed(shop: Shop, payer: Market, tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_two_claimers_do_not_both_claim(shop: Shop, payer: Market, tmp_path: Pat
         model.settle()
         with shop.claimer(gateway, Rules(at=10**30)) as first:
             first.step()
-            other = Claimer(
+            other = Waiting(
                 shop.payee.context,
                 gateway.books,
                 first.outbox,

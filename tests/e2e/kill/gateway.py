@@ -253,8 +253,9 @@ class Campaign:
             offers = {item.offer: item for item in self.wanted.offers}
             with open_outbox(self.payee.context) as outbox:
                 claimer = Claimer(self.payee.context, gateway.books, outbox, offers, Rules())
-                claimer.step()
-                claimer.step()
+                for _ in range(2):
+                    claimer.step()
+                    _must(claimer.wait(), "a claim is in no block")
                 claimer.release()
         books = self._books()
         kept = books.load(agreement)
