@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -65,8 +65,22 @@ def leaves(store: EmbeddedStore, big: CID) -> list[CID]:
 
 @pytest.fixture
 def tree(store: EmbeddedStore, big: CID) -> CID:
+    return _tree(store, big)
+
+
+def _tree(store: EmbeddedStore, big: CID) -> CID:
     inner = store.add_directory({"big": big, "abc": io.BytesIO(b"abc")})
     return store.add_directory({"a": inner, "b": inner, "ü x": io.BytesIO(b"abc")})
+
+
+@pytest.fixture(scope="module")
+def standing(
+    pattern: Callable[[int], bytes], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[StoreServer, CID]]:
+    """A server with the tree, in which nothing is changed."""
+    ours = EmbeddedStore(tmp_path_factory.mktemp("standing") / "store")
+    with StoreServer(ours) as running:
+        yield running, _tree(ours, ours.add_file(io.BytesIO(pattern(3 * CHUNK + 10))))
 
 
 # -- one block -----------------------------------------------------------------------------------------------
@@ -217,10 +231,12 @@ def test_repeated_blocks_are_sent_again_if_asked(server: StoreServer, store: Emb
     ],
 )
 def test_a_byte_range_needs_its_own_blocks_only(
-    server: StoreServer, tree: CID, big: CID, leaves: list[CID], span: str, wanted: list[int]
+    standing: tuple[StoreServer, CID], span: str, wanted: list[int]
 ) -> None:
-    got = ask(server, f"/ipfs/{big}?format=car&entity-bytes={span}")
-    assert got.order == [big, *(leaves[i] for i in wanted)]
+    server, tree = standing
+    above, inner, big, *leaves = ask(server, f"/ipfs/{tree}/a/big?format=car").order
+    got = ask(server, f"/ipfs/{tree}/a/big?format=car&entity-bytes={span}")
+    assert got.order == [above, inner, big, *(leaves[i] for i in wanted)]
 
 
 def test_a_byte_range_of_a_directory_is_the_directory(server: StoreServer, tree: CID) -> None:
@@ -306,7 +322,8 @@ def test_the_probe(server: StoreServer) -> None:
         (403, "/ipfs/{tree}?format=car", {"User-Agent": "Mozilla/5.0"}),
     ],
 )
-def test_refusals(server: StoreServer, tree: CID, status: int, path: str, headers: dict[str, str]) -> None:
+def test_refusals(standing: tuple[StoreServer, CID], status: int, path: str, headers: dict[str, str]) -> None:
+    server, tree = standing
     url = urlsplit(server.url)
     connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=10)
     connection.putrequest("GET", path.format(tree=tree, missing=cid_of(b"gone")), skip_host="Host" in headers)
