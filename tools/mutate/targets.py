@@ -80,7 +80,7 @@ TARGETS = (
         "escrow",
         (),
         "market/*",
-        ("licences", "receivers", "key_requests", "deliver", "settle"),
+        ("licences", "buy", "receivers", "key_requests", "deliver", "settle"),
     ),
     Target(
         "contracts/market/Offers.sol",

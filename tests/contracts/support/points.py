@@ -5,9 +5,9 @@ from __future__ import annotations
 from steelyard.crypto.curve import FIELD, N, Point, lift, on_curve
 
 
-def above_order() -> Point:
-    """Return a point of the curve whose abscissa is not below the group order."""
-    for x in range(N, FIELD):
+def from_order_on(first: int) -> Point:
+    """Return a point of the curve whose abscissa is the first such one that is not below ``first``."""
+    for x in range(first, FIELD):
         point = lift(x, odd=0)
         if point is not None:
             return point
@@ -30,7 +30,8 @@ NO_KEYS = (
     Point(N, 1),
     Point(FIELD, 1),
     Point(2**256 - 1, 2**256 - 1),
-    above_order(),
+    from_order_on(N),
+    from_order_on(N + 1),
     unreduced(),
 )
 """Off the curve, out of range, unreduced."""
