@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,15 @@ def test_a_pull_that_was_cut_off_goes_on(
     # Fetched again: what was in work when it broke off.
     assert len(done & set(counting.fetched)) <= 3 and len(set(counting.fetched)) < 6
     assert (tmp_path / "out" / "model" / "a.bin").stat().st_nlink == 1
+
+
+def test_several_at_once_fetch_once(buyer: Market, bought: Purchase, folder: Path, counting: Fetches) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        (path,) = set(pool.map(lambda _: buyer.pull(bought), range(3)))
+    assert same_files(folder, path)
+    assert (
+        len(counting.fetched) <= len(set(counting.fetched)) + 1
+    )  # the sealed manifest's chunk is read before the others
 
 
 def test_what_a_crash_spoilt_is_noticed_and_fetched_again(
