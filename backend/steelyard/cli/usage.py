@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from steelyard.cli.offer import parse_price
 from steelyard.cli.options import Command, Group, sends, with_session
 from steelyard.cli.output import pairs, short, table
 from steelyard.cli.units import format_time
+from steelyard.domain.plain import plain
 from steelyard.errors import InputError
 
 if TYPE_CHECKING:
@@ -94,15 +96,17 @@ def _told(session: Session, model: Usage, found: dict[str, Any], output: Path | 
         f"{model.units} units so far, {session.money(model.spent, currency)}; left {session.money(model.left, currency)}"
     )
     answer = {name: value.tolist() for name, value in found.items()}
-    document = {
-        "channel": model.channel,
-        "units": model.units,
-        "paid": model.spent,
-        "left": str(model.left),
-        "outputs": answer,
-    }
-    lines = [str(output)] if output is not None else [f"{name}  {value}" for name, value in answer.items()]
-    session.out.result(document, lines)
+    document = {"channel": model.channel, "units": model.units, "paid": model.spent, "left": str(model.left)}
+    if session.as_json:
+        shown = plain(document)
+        assert isinstance(shown, dict)
+        # Numbers of a model are no amounts: as they are.
+        session.out.write(json.dumps({**shown, "outputs": answer}) + "\n")
+        return
+    if output is not None:
+        session.out.result(document, [str(output)])
+    else:
+        session.out.result(document, [f"{name}  {value}" for name, value in answer.items()])
 
 
 def _arrays(inputs: tuple[str, ...]) -> Any:
