@@ -15,6 +15,7 @@ from steelyard.cli.options import Command, Parsed, with_session
 from steelyard.cli.serve import teller
 from steelyard.cli.units import parse_duration
 from steelyard.domain.money import parse_native
+from steelyard.domain.types import MAX_AMOUNT
 from steelyard.errors import InputError
 from steelyard.service.serving import Event
 
@@ -58,7 +59,9 @@ PLACE = "127.0.0.1:8650"
     "--interval", type=_DURATION, default="5s", show_default=True, help="Between two looks at the chain."
 )
 @click.option("--no-claims", is_flag=True, help="Another process claims.")
-@click.option("--claim-at", type=_AMOUNT, metavar="AMOUNT", help="Claim a channel from so much on.")
+@click.option(
+    "--claim-at", type=_AMOUNT, metavar="AMOUNT", help="Claim a channel from so much on; else by age."
+)
 @click.option(
     "--claim-after", type=_DURATION, default="7d", show_default=True, help="Or when a voucher is so old."
 )
@@ -115,7 +118,14 @@ def host_command(
         if no_claims:
             stop.wait()
         else:
-            _claim(session, wanted, stop, at=claim_at or 0, after=claim_after, max_fee=claim_max_fee)
+            _claim(
+                session,
+                wanted,
+                stop,
+                at=MAX_AMOUNT if claim_at is None else claim_at,
+                after=claim_after,
+                max_fee=claim_max_fee,
+            )
     tell(Event(kind="stopped"))
     session.out.result({"hosted": [item.ref for item in wanted]}, [f"{len(wanted)} hosted"])
 
