@@ -13,6 +13,7 @@ import urllib3
 from eth_account import Account as Wallet
 from eth_account.messages import encode_defunct
 
+from steelyard.api.endpoints import application
 from steelyard.api.server import Server, listen, url_of
 from steelyard.api.service import Limits, Options, Service
 from steelyard.api.state import State
@@ -42,14 +43,20 @@ class Http:
             raise
         self.state = State.open(place / "service.sqlite")
         self.threads = ThreadPoolExecutor(4)
+        limits = Limits(per_minute=0)
         self.service = Service(
             audit=Audit(database),
             market=market,
             state=self.state,
-            options=Options(public_url=self.url, limits=Limits(per_minute=0), **options),
+            options=Options(public_url=self.url, limits=limits, **options),
             threads=self.threads,
         )
-        self.server = Server(self.service, sockets=[self.socket])
+        self.server = Server(
+            application(self.service),
+            limits=limits,
+            sockets=[self.socket],
+            stopping=self.service.stopping,
+        )
         self.thread = threading.Thread(target=self.server.serve_until_stopped)
         self.thread.start()
         self.pool = urllib3.PoolManager(retries=False, timeout=60)
