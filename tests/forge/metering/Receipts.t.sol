@@ -76,6 +76,18 @@ contract ReceiptsTest is Meter {
         assertFalse(channels.proves(0, _receipt(1), 1, new bytes32[](0)), "one");
     }
 
+    /// @dev Roots made for a path that is too long or too short: a number of receipts has one length of path.
+    function test_proves_refusesRootsMadeForOtherPaths() external view {
+        IChannels.Receipt memory r = _receipt(1);
+        bytes32 leaf = _leaf(_receiptDigest(r));
+        bytes32[] memory path = new bytes32[](1);
+        path[0] = keccak256("sibling");
+        bytes32 root = keccak256(abi.encodePacked(bytes1(0x02), uint64(1), _inner(path[0], leaf)));
+        assertFalse(channels.proves(root, r, 1, path), "too long");
+        root = keccak256(abi.encodePacked(bytes1(0x02), uint64(2), leaf));
+        assertFalse(channels.proves(root, r, 2, new bytes32[](0)), "too short");
+    }
+
     function test_proves_largestTree() external view {
         // A path of 64 siblings under 2^64-1 receipts: the first of them, whose node is always left.
         bytes32[] memory path = new bytes32[](64);

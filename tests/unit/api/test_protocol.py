@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from steelyard.api.endpoints import application
 from steelyard.api.protocol import write_whole
 from steelyard.api.server import Server, listen, url_of
 from steelyard.api.service import Limits, Options
@@ -30,7 +31,7 @@ def serving(folder: Path, limits: Limits) -> Iterator[PLACE]:
         opened = listen("127.0.0.1:0")
         place: PLACE = opened.getsockname()
         assert url_of(opened) == f"http://127.0.0.1:{place[1]}"
-        server = Server(reader.service, sockets=[opened])
+        server = Server(application(reader.service), sockets=[opened], limits=limits)
         thread = threading.Thread(target=server.serve_until_stopped)
         thread.start()
         try:

@@ -423,11 +423,11 @@ def test_who_asks_must_be_an_address(world: World, sender: object) -> None:
 
 
 def test_a_licence_text_never_names_a_file_of_the_service(world: World, tmp_path: Path) -> None:
-    from steelyard.service.offer import _licence_text
+    from steelyard.service.offer import licence_text
 
     secret = tmp_path / "secret.txt"
     secret.write_text("secret")
-    assert _licence_text(str(secret).encode()) == str(secret).encode()
+    assert licence_text(str(secret).encode()) == str(secret).encode()
 
 
 def test_acts_say_what_they_are() -> None:
