@@ -35,10 +35,17 @@ import importlib, pkgutil, sys, steelyard
 # The demonstration needs the extra `demo`, the index on PostgreSQL the extra `postgres`.
 names = [module.name for module in pkgutil.walk_packages(steelyard.__path__, "steelyard.")]
 names = [n for n in names if not n.startswith("steelyard.demo") and not n.endswith((".__main__", ".postgres"))]
+count = 0
 for name in names:
-    importlib.import_module(name)
+    try:
+        importlib.import_module(name)
+        count += 1
+    except ModuleNotFoundError as error:
+        # Only what runs or calls hosted models may lack something, and only the extras `host` and `use`.
+        if error.name not in ("numpy", "onnxruntime") or not name.startswith(("steelyard.gateway.", "steelyard.metering.")):
+            raise
 assert "site-packages" in steelyard.__file__, steelyard.__file__
-print(len(names))
+print(count)
 """
 
 

@@ -25,7 +25,7 @@ from steelyard.domain.types import Address, account_word
 from steelyard.errors import InputError, RevertError, VerificationError, WrongChainError
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 120
+SECONDS = 600
 CHAIN_ID = 31_338
 MIN_BOND = 10**16
 CURATOR = Address(bytes.fromhex("c0ffee254729296a45a3885639ac7e10f9d54979"))
