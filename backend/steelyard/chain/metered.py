@@ -14,8 +14,9 @@ from steelyard.chain.deployment import Deployment
 from steelyard.chain.rpc import BlockId, Rpc
 from steelyard.domain.abi import Value, decode, encode, topic
 from steelyard.domain.hash import keccak256
+from steelyard.domain.metered import terms_of
 from steelyard.domain.metering import METERED_TERMS, ChannelId, ChannelState, MeteredTerms
-from steelyard.domain.types import NATIVE, VERSION, Address, AssetId, NodeId, OfferId, Version, VersionId
+from steelyard.domain.types import NATIVE, VERSION, Address, AssetId, OfferId, Version
 from steelyard.errors import RefusedError, VerificationError
 
 CONTRACT = "Channels"
@@ -29,7 +30,7 @@ MAX_ROWS = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChannelRecord:
+class StoredChannel:
     """``IChannels.channels``: amounts in smallest units, ``closes_at`` in Unix seconds or 0."""
 
     deposit: int
@@ -194,14 +195,14 @@ class ChannelViews:
         """Return the same contract at another block."""
         return ChannelViews(self._rpc, self._at, block=block)
 
-    def channel(self, channel: ChannelId) -> ChannelRecord:
+    def channel(self, channel: ChannelId) -> StoredChannel:
         """Return what is stored about a channel."""
         kinds = ("uint104", "uint104", "uint40", "uint8")
         deposit, claimed, closes_at, state = self._ask("channels(bytes32)", kinds, channel)
         assert isinstance(deposit, int) and isinstance(claimed, int) and isinstance(closes_at, int)
         if not isinstance(state, int) or state >= len(ChannelState):
             raise VerificationError("that is no state of a channel")
-        return ChannelRecord(deposit=deposit, claimed=claimed, closes_at=closes_at, state=ChannelState(state))
+        return StoredChannel(deposit=deposit, claimed=claimed, closes_at=closes_at, state=ChannelState(state))
 
     def offer(self, offer: OfferId) -> MeteredOfferState:
         """Return what is stored about a metered offer."""
@@ -217,7 +218,7 @@ class ChannelViews:
         found = []
         for log in self._rpc.get_logs([self._at], (OFFERED, asset), first=first, last=last):
             (values,) = decode((METERED_TERMS,), log.data)
-            terms = _terms(values)
+            terms = terms_of(values)
             if terms.id(asset) == log.topics[2]:
                 found.append(
                     MeteredOffer(
@@ -275,20 +276,3 @@ class ChannelViews:
             return decode(kinds, data)
         except VerificationError as exc:
             raise VerificationError(f"0x{self._at.hex()} does not answer as {CONTRACT}") from exc
-
-
-def _terms(values: Any) -> MeteredTerms:
-    payee, currency, price, unit, version, node, window, in_flight, expiry, text, salt = values
-    return MeteredTerms(
-        payee=Address(payee),
-        currency=Address(currency),
-        price=price,
-        unit=unit,
-        version=VersionId(version),
-        node=NodeId(node),
-        window=window,
-        in_flight=in_flight,
-        expiry=expiry,
-        text=text,
-        salt=salt,
-    )

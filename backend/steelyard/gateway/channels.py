@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from steelyard.chain.metered import ChannelRecord, ChannelViews, MeteredOffer
+from steelyard.chain.metered import ChannelViews, MeteredOffer, StoredChannel
 from steelyard.crypto.metering import Signer, address_of
 from steelyard.domain.metering import ChannelId, ChannelState
 from steelyard.errors import ProofError, UnavailableError
@@ -172,7 +172,7 @@ class Channels:
         newest = self._views.at(head.hash).channel(agreement.channel)
         deep = newest
         if safe is None:
-            deep = ChannelRecord(deposit=0, claimed=0, closes_at=0, state=ChannelState.NONE)
+            deep = StoredChannel(deposit=0, claimed=0, closes_at=0, state=ChannelState.NONE)
         elif safe.hash != head.hash:
             deep = self._views.at(safe.hash).channel(agreement.channel)
         if ChannelState.NONE in (newest.state, deep.state):

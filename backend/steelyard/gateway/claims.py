@@ -17,9 +17,9 @@ from steelyard.chain.calls import Call
 from steelyard.chain.metered import (
     MAX_ROWS,
     ChannelCalls,
-    ChannelRecord,
     ChannelViews,
     MeteredOffer,
+    StoredChannel,
     VoucherRow,
     channels_of,
 )
@@ -76,7 +76,7 @@ class Due:
 
     agreement: Agreement
     signed: Signed
-    record: ChannelRecord
+    record: StoredChannel
     amount: int
     urgent: bool
     ripe: bool
@@ -190,7 +190,7 @@ class Claimer:
         self,
         agreement: Agreement,
         signed: Signed,
-        record: ChannelRecord,
+        record: StoredChannel,
         amount: int,
         since: int | None,
         now: int,
@@ -206,7 +206,7 @@ class Claimer:
             ripe=amount >= max(1, rules.at) or (amount > 0 and old),
         )
 
-    def _note(self, channel: ChannelId, record: ChannelRecord, *, over: bool, due: int) -> None:
+    def _note(self, channel: ChannelId, record: StoredChannel, *, over: bool, due: int) -> None:
         with self._books.tables.write() as db:
             db.execute(
                 "UPDATE gateway_channels SET claimed = ? WHERE channel = ? AND claimed <> ?",
