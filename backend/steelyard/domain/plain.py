@@ -28,10 +28,11 @@ AMOUNTS: Final = frozenset(
             "bond",
             "claimable",
             "claimed",
+            "deposit",
             "fee",
             "fee_wei",
         ),
-        *("min_bond", "owed", "paid", "price", "received", "treasury", "wallet"),
+        *("min_bond", "owed", "paid", "price", "received", "refunded", "treasury", "wallet"),
     )
 )
 """Fields that are written as decimal text, since JSON readers round numbers above 2^53."""

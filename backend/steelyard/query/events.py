@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from steelyard.domain.abi import Value, decode
-from steelyard.domain.events import TYPES
+from steelyard.domain.events import TYPES, USE
+from steelyard.domain.metering import METERED_TERMS
 from steelyard.domain.types import TERMS, VERSION, AssetKind, OfferKind, Role, Scope
 from steelyard.errors import InputError, NotFoundError, TrailError, VerificationError
 from steelyard.indexer.database import Reader
@@ -44,6 +45,22 @@ _TERMS: Final = (
     ),
     *("supply", "deliverWithin", "window", "allowList", "text", "salt", "version"),
 )
+_METERED_TERMS: Final = (
+    *(
+        "payee",
+        "currency",
+        "price",
+        "unit",
+        "version",
+        "node",
+        "window",
+        "inFlight",
+        "expiry",
+        "text",
+        "salt",
+    ),
+)
+_USE: Final = ("channel", "amount", "units", "sequence", "receiptsRoot")
 
 
 class Fields(Mapping[str, object]):
@@ -93,11 +110,15 @@ class Fields(Mapping[str, object]):
 
 def _named(event: str, name: str, type_: str, value: Value) -> object:
     if isinstance(value, tuple):
+        if type_ == f"{USE}[]":
+            return [dict(zip(_USE, _fields(use), strict=True)) for use in value]
+        if type_ == METERED_TERMS:
+            return dict(zip(_METERED_TERMS, value, strict=True))
         if type_ == VERSION:
             return dict(
                 zip(
                     _VERSION,
-                    (*value[:5], dict(zip(_POINT, _pair(value[5]), strict=True)), value[6]),
+                    (*value[:5], dict(zip(_POINT, _fields(value[5]), strict=True)), value[6]),
                     strict=True,
                 )
             )
@@ -116,7 +137,7 @@ def _named(event: str, name: str, type_: str, value: Value) -> object:
     return value
 
 
-def _pair(value: Value) -> tuple[Value, ...]:
+def _fields(value: Value) -> tuple[Value, ...]:
     assert isinstance(value, tuple)
     return value
 

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 from typing import Any
 
 import pytest
 
-from steelyard.domain.events import TrailEvent
+from steelyard.domain.abi import encode
+from steelyard.domain.events import USE, TrailEvent
+from steelyard.domain.metering import METERED_TERMS
+from steelyard.domain.plain import plain
 from steelyard.domain.types import NATIVE
 from steelyard.errors import AmountError, InputError, NotFoundError
 from steelyard.indexer.schema import place
 from steelyard.query.audit import Audit
+from steelyard.query.events import KIND_OF, KINDS, Fields
 from steelyard.query.model import EventQuery, Party
 from tests.unit.query.world import ALICE, BOB, TOKEN, World
 
@@ -232,3 +237,53 @@ def test_amounts_are_those_of_the_contracts(full: Audit, amount: int) -> None:
 
 def test_the_native_coin_is_a_currency(full: Audit) -> None:
     assert {event.currency for event in walk(full, EventQuery(currency=NATIVE))} == {NATIVE}
+
+
+def sample(type_: str) -> Any:
+    """Return a value of an ABI type."""
+    if type_.endswith("[]"):
+        return (sample(type_[:-2]),) * 2
+    if type_.startswith("("):
+        inner, depth, parts = type_[1:-1], 0, [""]
+        for letter in inner:
+            depth += (letter == "(") - (letter == ")")
+            if letter == "," and not depth:
+                parts.append("")
+            else:
+                parts[-1] += letter
+        return tuple(sample(part) for part in parts)
+    if type_ == "bool":
+        return True
+    if type_.startswith("uint"):
+        return 1
+    return bytes(range(20 if type_ == "address" else int(type_.removeprefix("bytes"))))
+
+
+@pytest.mark.parametrize("name", sorted(KIND_OF))
+def test_the_fields_of_every_kind_have_names_and_become_json(name: str) -> None:
+    kind = KINDS[KIND_OF[name]]
+    fields = Fields(KIND_OF[name], encode(kind.types, tuple(sample(type_) for type_ in kind.types)))
+    shown = plain(fields)
+    assert isinstance(shown, dict) and tuple(shown) == kind.names
+    for type_, value in zip(kind.types, shown.values(), strict=True):
+        if type_.endswith("[]"):
+            assert len(value) == 2 and all(isinstance(item, dict) for item in value)
+        elif type_.startswith("("):
+            assert isinstance(value, dict)
+    assert json.loads(json.dumps(shown)) == shown
+
+
+def test_what_a_claim_and_a_metered_offer_say() -> None:
+    claim = encode((f"{USE}[]",), (((b"c" * 32, 1 << 60, 2, 3, b"r" * 32),),))
+    (use,) = plain(Fields(KIND_OF["UsageClaimed"], claim))["uses"]  # type: ignore[index]
+    assert use == {
+        "channel": "0x" + "63" * 32,
+        "amount": str(1 << 60),
+        "units": 2,
+        "sequence": 3,
+        "receiptsRoot": "0x" + "72" * 32,
+    }
+    values = (b"p" * 20, b"t" * 20, 5, b"u" * 32, b"v" * 32, b"n" * 32, 86_400, 8, 9, b"x" * 32, 7)
+    terms = Fields(KIND_OF["MeteredOffered"], encode((METERED_TERMS,), (values,)))["terms"]
+    assert isinstance(terms, dict) and tuple(terms.values()) == values
+    assert terms["price"] == 5 and terms["window"] == 86_400 and terms["inFlight"] == 8
