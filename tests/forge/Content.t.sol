@@ -193,6 +193,13 @@ contract ContentTest is Test {
         harness.requireIncluded(root, uint64(n), uint64(i), leaf, path);
     }
 
+    function test_RevertWhen_TheRootIsAnother() external {
+        vm.expectRevert(
+            abi.encodeWithSelector(Content.Content_WrongRoot.selector, bytes32("leaf"), bytes32("root"))
+        );
+        harness.requireIncluded("root", 1, 0, "leaf", new bytes32[](0));
+    }
+
     function testFuzz_RevertWhen_TheIndexIsAnother(uint256 n, uint256 i, uint256 j) external {
         n = bound(n, 2, 40);
         i = bound(i, 0, n - 1);

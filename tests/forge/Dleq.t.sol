@@ -171,14 +171,11 @@ contract DleqTest is Test {
     function test_RevertWhen_AnAbscissaIsOutOfRange() external view {
         Scene memory t = _scene(1);
         Proof memory proof = _honest(t);
-        // The least abscissa of the curve that is not below the order.
-        uint256 x = Prover.N;
-        while (Prover.power(_square(x), (Prover.F - 1) / 2) != 1) ++x;
-        Point memory high = Point(x, Prover.power(_square(x), (Prover.F + 1) / 4));
-        Point[3] memory bad = [Point(0, 0), Point(Prover.N, 1), high];
+        // The order is an abscissa of the curve itself; and the least one above it.
+        Point[4] memory bad = [Point(0, 0), Point(Prover.N, 1), _from(Prover.N), _from(Prover.N + 1)];
         for (uint256 i = 0; i < 3; ++i) {
             Point memory good = t.truth[i];
-            for (uint256 j = 0; j < 3; ++j) {
+            for (uint256 j = 0; j < 4; ++j) {
                 t.truth[i] = bad[j];
                 _expect(t, t.truth, proof, Dleq.Dleq_AbscissaOutOfRange.selector);
             }
@@ -338,6 +335,43 @@ contract DleqTest is Test {
         _expect(t, t.truth, _honest(t), Dleq.Dleq_WrongResponse.selector);
     }
 
+    // ---- what the errors say
+
+    function test_AnErrorNamesWhatWasGivenAndThenWhatCameOut() external {
+        Scene memory t = _scene(6);
+        Proof memory proof = _honest(t);
+        Point memory hint = proof.cY;
+
+        proof.cY = Prover.neg(hint);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                Dleq.Dleq_WrongHint.selector, Prover.addressOf(proof.cY), Prover.addressOf(hint)
+            )
+        );
+        harness.verify(t.context, t.truth[0], t.truth[1], t.truth[2], proof);
+
+        address a1 = t.a1;
+        t.a1 = address(1);
+        vm.expectRevert(abi.encodeWithSelector(Dleq.Dleq_WrongCommitment.selector, address(1), a1));
+        harness.verify(t.context, t.truth[0], t.truth[1], t.truth[2], _honest(t));
+
+        t.a1 = a1;
+        t.a2 = Prover.neg(t.a2);
+        proof = _honest(t);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                Dleq.Dleq_WrongResponse.selector,
+                Prover.addressOf(Prover.add(t.a2, proof.cY)),
+                Prover.addressOf(proof.s.mul(t.truth[1]))
+            )
+        );
+        harness.verify(t.context, t.truth[0], t.truth[1], t.truth[2], proof);
+
+        t.truth[2].y = 3;
+        vm.expectRevert(abi.encodeWithSelector(Dleq.Dleq_OffCurve.selector, t.truth[2].x, 3));
+        harness.verify(t.context, t.truth[0], t.truth[1], t.truth[2], proof);
+    }
+
     // ---- gas
 
     function test_GasStaysBelowTheLimit() external {
@@ -367,6 +401,12 @@ contract DleqTest is Test {
 
     function _square(uint256 x) private pure returns (uint256) {
         return addmod(mulmod(x, mulmod(x, x, Prover.F), Prover.F), 7, Prover.F);
+    }
+
+    /// @dev The point of the curve with the least abscissa from `x` on.
+    function _from(uint256 x) private pure returns (Point memory) {
+        while (Prover.power(_square(x), (Prover.F - 1) / 2) != 1) ++x;
+        return Point(x, Prover.power(_square(x), (Prover.F + 1) / 4));
     }
 
     function _scene(uint256 seed) private pure returns (Scene memory t) {
