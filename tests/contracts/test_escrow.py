@@ -6,6 +6,7 @@ from tests.contracts.support.decode import attempt, event, events, rejects
 from tests.contracts.support.read import read
 from tests.contracts.support.rpc import coins
 from tests.contracts.support.shop import ETHER, MIN_BOND, PRICE, address, word
+from tests.contracts.support.tokens import give, make_token, priced
 
 
 def test_anybody_funds_a_bond(market, seller, stranger):
@@ -49,6 +50,15 @@ def test_reserved_bond_stays_while_the_purchase_is_open(shop, market, sealed, se
     assert coins(market) == PRICE + MIN_BOND
     shop.deliver(order, sealed)
     rejects("Escrow_BondTooLow", 0, 1)(market.takeBond, 1, sender=seller)
+
+
+def test_purchases_in_one_token_are_held_side_by_side(shop, market, sealed, deployer, buyer):
+    token = make_token("usual", deployer)
+    give(shop, token, buyer, 3_000)
+    offer = shop.offer(sealed, **priced(token))
+    for salt in range(3):
+        shop.buy(shop.order(sealed, offer, salt=salt))
+        assert token.of(market) == 1_000 * (salt + 1)
 
 
 def test_bond_of_the_terms_is_what_answers(shop, market, sealed, seller):
