@@ -70,7 +70,7 @@ fuzz-http: ## fuzz the HTTP service against its OpenAPI description, in an envir
 	@$(SETUP) fuzz
 	@PYTHONPATH=backend:. $(PY) -m tests.faults.fuzz_http $(ARGS)
 
-fuzz-parsers: ## fuzz every parser by its coverage, in an environment of its own; ARGS="--seconds 600 --jobs 2"
+fuzz-parsers: ## fuzz every parser by its coverage, in an environment of its own; ARGS="--cpu-seconds 600 --jobs 2"
 	@$(SETUP) parsers
 	@PYTHONPATH=backend:. $(PY) -m tests.fuzz.campaign $(ARGS)
 
