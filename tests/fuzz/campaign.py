@@ -36,7 +36,7 @@ _COVERED = re.compile(r"cov: (\d+)")
 # The limits of time are those of child.py, which counts the processor's: a stopped campaign is not a slow parser.
 _OPTIONS = (
     "-timeout=1000000",
-    "-interrupt_exit_code=0",
+    "-interrupted_exitcode=0",
     "-print_final_stats=1",
     "-rss_limit_mb=768",
     "-max_len=70000",
@@ -55,7 +55,7 @@ def run(name: str, cpu_seconds: float) -> Turn:
         (corpus / sha256(seed).hexdigest()[:16]).write_bytes(seed)
     path = os.pathsep.join([str(ROOT / "backend"), str(ROOT), sysconfig.get_path("purelib")])
     start = time.monotonic()
-    with tempfile.TemporaryFile() as out:
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryDirectory() as scratch:
         child = subprocess.Popen(
             [
                 str(PYTHON),
@@ -68,7 +68,7 @@ def run(name: str, cpu_seconds: float) -> Turn:
                 str(corpus),
             ],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"},
+            env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0", "TMPDIR": scratch},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,

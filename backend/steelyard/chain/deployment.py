@@ -12,6 +12,7 @@ from typing import Any
 
 from steelyard.chain.artifacts import CONTRACTS, OPTIONAL
 from steelyard.chain.hexdata import checksum_address, parse_address, to_hex
+from steelyard.domain.jsontext import parse_json
 from steelyard.domain.types import Address, checked_amount
 from steelyard.errors import ConfigError, InputError
 
@@ -145,7 +146,7 @@ class Deployment:
             ConfigError: the file is missing, unreadable or malformed.
         """
         try:
-            raw = json.loads(path.read_bytes())
+            raw = parse_json(path.read_bytes())
         except OSError as exc:
             raise ConfigError(f"no deployment in {path}: {exc.strerror}") from exc
         except ValueError as exc:
@@ -172,7 +173,7 @@ class Deployment:
             return cls(
                 chain_id=numbers[0],
                 start_block=numbers[1],
-                min_bond=int(raw["minBond"]),
+                min_bond=int(str(raw["minBond"])),
                 contracts={name: _parse(item) for name, item in raw["contracts"].items()},
             )
         except ConfigError:

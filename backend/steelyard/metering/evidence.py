@@ -17,6 +17,7 @@ from steelyard.domain.metering import ChannelId, MeteredTerms, Receipt, Voucher
 from steelyard.domain.types import Address, AssetId, NodeId, OfferId, VersionId
 from steelyard.errors import DigestError, InputError, ProofError
 from steelyard.metering.agreement import Agreement, Place, Signed
+from steelyard.metering.document import hex_bytes, read_receipt, read_voucher, whole
 
 FORMAT: Final = "steelyard/receipts/v1"
 _TERMS: Final = ("payee", "currency", "unit", "version", "node", "text")
@@ -132,7 +133,7 @@ def verify(data: bytes, *, root: bytes | None = None) -> Evidence:
         if document["format"] != FORMAT:
             raise InputError(f"this is no file of receipts: its format is not {FORMAT}")
         agreement = _agreement(document)
-        signed = _voucher(agreement, document["voucher"])
+        signed = read_voucher(agreement, document["voucher"])
         rows = [_row(agreement, item) for item in document["receipts"]]
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise InputError(f"this is no file of receipts: {exc}") from exc
@@ -181,63 +182,26 @@ def _whole(voucher: Voucher, receipts: Sequence[Receipt], digests: Sequence[byte
 def _agreement(document: Mapping[str, Any]) -> Agreement:
     terms = document["terms"]
     return Agreement.of(
-        Place.of(int(document["chain_id"]), Address(_bytes(document["channels"], 20))),
-        asset=AssetId(_bytes(document["asset"])),
+        Place.of(whole(document["chain_id"]), Address(hex_bytes(document["channels"], 20))),
+        asset=AssetId(hex_bytes(document["asset"])),
         terms=MeteredTerms(
-            payee=Address(_bytes(terms["payee"], 20)),
-            currency=Address(_bytes(terms["currency"], 20)),
-            price=int(terms["price"]),
-            unit=_bytes(terms["unit"]),
-            version=VersionId(_bytes(terms["version"])),
-            node=NodeId(_bytes(terms["node"])),
-            window=int(terms["window"]),
-            in_flight=int(terms["in_flight"]),
-            expiry=int(terms["expiry"]),
-            text=_bytes(terms["text"]),
-            salt=int(terms["salt"]),
+            payee=Address(hex_bytes(terms["payee"], 20)),
+            currency=Address(hex_bytes(terms["currency"], 20)),
+            unit=hex_bytes(terms["unit"]),
+            version=VersionId(hex_bytes(terms["version"])),
+            node=NodeId(hex_bytes(terms["node"])),
+            text=hex_bytes(terms["text"]),
+            **{name: whole(terms[name]) for name in _NUMBERS},
         ),
-        payer=Address(_bytes(document["payer"], 20)),
-        signer=Address(_bytes(document["signer"], 20)),
-        nonce=int(document["nonce"]),
+        payer=Address(hex_bytes(document["payer"], 20)),
+        signer=Address(hex_bytes(document["signer"], 20)),
+        nonce=whole(document["nonce"]),
     )
-
-
-def _voucher(agreement: Agreement, item: Mapping[str, Any]) -> Signed:
-    units = int(item["units"])
-    voucher = Voucher(
-        channel=agreement.channel,
-        amount=units * agreement.terms.price,
-        units=units,
-        sequence=int(item["sequence"]),
-        root=_bytes(item["root"]),
-    )
-    if not 0 <= voucher.sequence <= mmr.MAX_LEAVES or not 0 <= voucher.amount < 1 << 128:
-        raise InputError("the voucher's numbers are out of range")
-    return Signed(voucher=voucher, signature=_bytes(item["signature"], 65))
 
 
 def _row(agreement: Agreement, item: Mapping[str, Any]) -> tuple[Receipt, bytes, list[bytes] | None]:
-    receipt = Receipt(
-        channel=agreement.channel,
-        sequence=int(item["sequence"]),
-        version=agreement.version,
-        units=int(item["units"]),
-        request=_bytes(item["request"]),
-        response=_bytes(item["response"]),
-    )
-    if not 1 <= receipt.sequence <= mmr.MAX_LEAVES or not 1 <= receipt.units < 1 << 64:
-        raise InputError("a receipt's numbers are out of range")
     path = item.get("path")
-    return receipt, _bytes(item["signature"], 65), None if path is None else [_bytes(part) for part in path]
-
-
-def _bytes(text: object, size: int = 32) -> bytes:
-    if not isinstance(text, str) or not text.startswith("0x"):
-        raise InputError("bytes are 0x and hexadecimal digits")
-    data = bytes.fromhex(text[2:])
-    if len(data) != size:
-        raise InputError(f"{size} bytes were expected, not {len(data)}")
-    return data
+    return *read_receipt(agreement, item), None if path is None else [hex_bytes(part) for part in path]
 
 
 def _hex(value: bytes) -> str:

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Final
 
 from steelyard.domain import manifest as manifests
+from steelyard.domain.jsontext import parse_json
 from steelyard.domain.manifest import FileEntry, Manifest
 from steelyard.domain.types import AssetId, VersionId
 from steelyard.errors import InputError, NotFoundError, SteelyardError
@@ -142,7 +143,7 @@ class AssetCache:
     def _read(self, path: Path) -> Known | None:
         """Return a record; a damaged one counts as none."""
         try:
-            raw = json.loads(path.read_bytes())
+            raw = parse_json(path.read_bytes())
             if raw["format"] != _FORMAT or raw["asset"] != self.asset.hex():
                 return None
             manifest = manifests.parse(raw["manifest"].encode())
@@ -154,7 +155,7 @@ class AssetCache:
                 manifest=manifest,
                 digests=manifests.parse_sealed(raw["sealed"].encode(), manifest=manifest),
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SteelyardError):
+        except (OSError, ArithmeticError, ValueError, LookupError, TypeError, AttributeError, SteelyardError):
             return None
 
     # -- files -----------------------------------------------------------------------------------------------
@@ -268,8 +269,8 @@ def caches(home: Path) -> Iterator[AssetCache]:
     """Yield the caches of all assets of which a version was pulled."""
     for folder in sorted((home / MODELS).glob("*/versions")):
         for path in sorted(folder.glob("*.json")):
-            with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-                yield AssetCache(home, AssetId(bytes.fromhex(json.loads(path.read_bytes())["asset"])))
+            with suppress(OSError, ValueError, LookupError, TypeError):
+                yield AssetCache(home, AssetId(bytes.fromhex(parse_json(path.read_bytes())["asset"])))
                 break
 
 

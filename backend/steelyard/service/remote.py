@@ -9,12 +9,14 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
 import urllib3
 
 from steelyard.crypto.personal import personal_digest
+from steelyard.domain.jsontext import check_depth
 from steelyard.domain.siwe import Message
 from steelyard.errors import (
     ConfigError,
@@ -39,7 +41,30 @@ CHECK_TIME: Final = 3600.0
 """Seconds for the check of a folder."""
 _MAX_ANSWER: Final = 1 << 20
 _LONGEST_WAIT: Final = 30.0
+_LONGEST_NONCE: Final = 64
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+T = TypeVar("T")
+
+
+class _Nonce(msgspec.Struct):
+    nonce: str
+    chain_id: int
+
+
+class _Session(msgspec.Struct):
+    token: str
+
+
+class _Upload(msgspec.Struct):
+    id: str
+    missing: list[str]
+    stored: int
+
+
+class _Check(msgspec.Struct):
+    checked: int = 0
+    bytes: int = 0
 
 
 class Remote:
@@ -90,12 +115,14 @@ class Remote:
         """Sign in.
 
         Raises:
-            RefusedError: the service is for another chain, or refuses.
-            UnavailableError: it does not answer.
+            RefusedError: the service is for another chain, gives a nonce that is none, or refuses.
+            UnavailableError: it does not answer, or not as it should.
         """
-        given = self._json("POST", "/v1/session/nonce", None, signed=False)
-        if given.get("chain_id") != self._chain_id:
-            raise RefusedError(f"the service is for chain {given.get('chain_id')}, not {self._chain_id}")
+        given = self._json(_Nonce, "POST", "/v1/session/nonce", None, signed=False)
+        if given.chain_id != self._chain_id:
+            raise RefusedError(f"the service is for chain {given.chain_id}, not {self._chain_id}")
+        if not given.nonce.isascii() or not given.nonce.isalnum() or len(given.nonce) > _LONGEST_NONCE:
+            raise RefusedError("the service asks for a signature over something else than a nonce")
         own = urlsplit(self._url)
         # Signed for where it was found, so that a service in between cannot use it elsewhere.
         message = Message(
@@ -105,13 +132,13 @@ class Remote:
             statement="Upload sealed folders to this service.",
             uri=f"{own.scheme}://{own.netloc}",
             chain_id=self._chain_id,
-            nonce=str(given.get("nonce")),
+            nonce=given.nonce,
             issued_at=int(time.time()),
         ).text()
         v, r, s = self._account.sign_digest(personal_digest(message.encode()))
         signature = "0x" + (r + s + bytes([v])).hex()
-        made = self._json("POST", "/v1/session", {"message": message, "signature": signature}, signed=False)
-        self._token = str(made["token"])
+        body = {"message": message, "signature": signature}
+        self._token = self._json(_Session, "POST", "/v1/session", body, signed=False).token
 
     def upload(self, store: Store, cid: str, *, progress: Progress | None = None) -> Mapping[str, Any]:
         """Bring a folder there, as far as it is missing, and have it checked and pinned.
@@ -126,27 +153,34 @@ class Remote:
 
         Raises:
             RefusedError: the service refuses.
-            UnavailableError: it does not answer; calling again goes on where it was.
+            UnavailableError: it does not answer, or not as it should; calling again goes on where it was.
+            VerificationError: it asks for a block that is not of the folder.
             NotFoundError: ``store`` does not have a block.
         """
         if self._token is None:
             self.sign_in()
         total = store.cumulative_size(cid)
-        upload = self._json("POST", "/v1/uploads", {"folder": cid, "bytes": total})
-        place = f"/v1/uploads/{upload['id']}"
+        own = {block.cid for block in store.walk(cid, leaves=False)}
+        upload = self._json(_Upload, "POST", "/v1/uploads", {"folder": cid, "bytes": total})
+        place = f"/v1/uploads/{upload.id}"
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="steelyard-upload") as threads:
 
             def bring(block: str) -> None:
+                # The store may hold what is no business of this service.
+                if block not in own:
+                    raise VerificationError(
+                        f"the service asks for block {block[:80]!a}, which is not of {cid}"
+                    )
                 data = store.get_block(block)
                 self._asked("PUT", f"{place}/blocks/{block}", data, "application/vnd.ipld.raw")
 
-            while missing := upload["missing"]:
-                before = upload["stored"]
+            while missing := upload.missing:
+                before = upload.stored
                 list(threads.map(bring, missing))
-                upload = self._json("GET", place, None)
+                upload = self._json(_Upload, "GET", place, None)
                 if progress is not None:
-                    progress("upload", upload["stored"], total)
-                if upload["stored"] <= before:
+                    progress("upload", upload.stored, total)
+                if upload.stored <= before:
                     raise UnavailableError(
                         "the service takes blocks and does not count them: try again later"
                     )
@@ -156,20 +190,26 @@ class Remote:
         end = time.monotonic() + CHECK_TIME
         while True:
             status, answer = self._asked("POST", f"{place}/complete", b"", "application/json")
-            found = _parsed(answer)
             if status == 200:
-                return found
+                return _parsed(answer, dict[str, Any])
             if time.monotonic() > end:
                 raise UnavailableError("the service has not checked the folder in time: call again later")
             if progress is not None:
-                progress("check", int(found.get("checked", 0)), int(found.get("bytes", 0)))
+                found = _parsed(answer, _Check)
+                progress("check", found.checked, found.bytes)
             self._sleep(1.0)
 
     def _json(
-        self, method: str, path: str, body: Mapping[str, object] | None, *, signed: bool = True
-    ) -> dict[str, Any]:
+        self,
+        kind: type[T],
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None,
+        *,
+        signed: bool = True,
+    ) -> T:
         data = b"" if body is None else json.dumps(body).encode()
-        return _parsed(self._asked(method, path, data, "application/json", signed=signed)[1])
+        return _parsed(self._asked(method, path, data, "application/json", signed=signed)[1], kind)
 
     def _asked(
         self, method: str, path: str, body: bytes, media: str, *, signed: bool = True
@@ -192,7 +232,7 @@ class Remote:
                 if (status != 429 and status < 500) or not left:
                     raise _error(status, problem)
                 asked = headers.get("retry-after", "")
-                pause = max(pause, float(asked) if asked.isdigit() else 0.0)
+                pause = max(pause, float(asked) if asked.isdecimal() else 0.0)
             self._sleep(min(_LONGEST_WAIT, pause))
             pause *= 2
         raise AssertionError("unreachable")
@@ -249,19 +289,17 @@ def uploader(url: str, *, progress: Progress | None = None) -> Upload:
     return upload
 
 
-def _parsed(answer: bytes) -> dict[str, Any]:
+def _parsed(answer: bytes, kind: type[T]) -> T:
     try:
-        found = json.loads(answer)
-    except ValueError as exc:
-        raise UnavailableError("the service answers with something that is not JSON") from exc
-    if not isinstance(found, dict):
-        raise UnavailableError("the service answers with something else than was asked")
-    return found
+        check_depth(answer)
+        return msgspec.json.decode(answer, type=kind)
+    except (ValueError, RecursionError) as exc:
+        raise UnavailableError("the service answers with something else than was asked") from exc
 
 
 def _problem(answer: bytes) -> dict[str, Any]:
     try:
-        return _parsed(answer)
+        return _parsed(answer, dict[str, Any])
     except UnavailableError:
         return {}
 

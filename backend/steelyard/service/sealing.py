@@ -28,6 +28,7 @@ from steelyard.crypto.derive import key_scalar
 from steelyard.crypto.secret import Secret
 from steelyard.crypto.stream import in_order, seal_chunk
 from steelyard.domain import manifest as manifests
+from steelyard.domain.jsontext import parse_json
 from steelyard.domain.manifest import Manifest
 from steelyard.domain.node import Node
 from steelyard.domain.passive import check_passive
@@ -328,12 +329,12 @@ def _read_record(path: Path) -> tuple[bytes | None, tuple[str, bytes, int] | Non
     A damaged record counts as none: the next attempt has another key.
     """
     try:
-        raw = json.loads(path.read_bytes())
+        raw = parse_json(path.read_bytes())
         salt, root = bytes.fromhex(raw["keySalt"]), bytes.fromhex(raw["root"])
         if len(salt) != 32 or len(root) != 32:
             return None, None
         return salt, (parse_cid(raw["cid"]), root, int(raw["size"]))
-    except (OSError, ValueError, KeyError, TypeError, SteelyardError):
+    except (OSError, ArithmeticError, ValueError, LookupError, TypeError, SteelyardError):
         return None, None
 
 

@@ -32,7 +32,7 @@ from steelyard.service.context import Context, Mined
 from steelyard.service.naming import asset_name, find_version
 from steelyard.service.usage_books import FILE, UsageBooks
 from steelyard.service.usage_check import PAGE, check_offer, load_tensors, read_row, read_voucher
-from steelyard.service.usage_http import TRIES, Answer, GatewayClient, GatewayError, payment_header
+from steelyard.service.usage_http import TRIES, Answer, GatewayClient, GatewayError, Seen, payment_header
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,10 +73,11 @@ class Usage:
         self._context, self._trust = context, trust_gateway
         self._client = GatewayClient(url, timeout=timeout)
         self._name, self._number = model or asset.label, version.number
-        document = self._client.model(self._name, version.number)
-        self.offer, self._payee, self._batched = check_offer(context, document, version.id)
+        served = self._client.model(self._name, version.number)
+        self.offer, self._payee = check_offer(context, served.steelyard, version.id)
+        self._batched = served.steelyard.batched
         self.limit(budget)
-        self._inputs: list[dict[str, Any]] = list(document["inputs"])
+        self._inputs = [item.name for item in served.inputs]
         self._kept = UsageBooks(context.home / FILE)
         self._lock = threading.Condition()
         self._running = 0
@@ -343,9 +344,8 @@ class Usage:
 
         if not isinstance(inputs, Mapping):
             if len(self._inputs) != 1:
-                names = ", ".join(item["name"] for item in self._inputs)
-                raise InputError(f"this model takes several inputs, by name: {names}")
-            inputs = {self._inputs[0]["name"]: inputs}
+                raise InputError(f"this model takes several inputs, by name: {', '.join(self._inputs)}")
+            inputs = {self._inputs[0]: inputs}
         arrays = {name: np.asarray(value) for name, value in inputs.items()}
         body, header = tensors.write_request(arrays, outputs=outputs)
         units = 1
@@ -424,9 +424,9 @@ class Usage:
         agreement, signer, came = books.agreement, self._own_signer, 0
         while True:
             found = self._client.channel(agreement, signer, self._payee, after=books.receipts.count)
-            if not books.receipts.count and not books.made and found["receipts"]:
+            if not books.receipts.count and not books.made and found.receipts:
                 came += self._restore(books, found)
-            rows = [read_row(agreement, item) for item in found["receipts"]]
+            rows = [read_row(agreement, item) for item in found.receipts]
             fresh = [
                 row
                 for row in rows
@@ -435,7 +435,7 @@ class Usage:
             for call, receipt, signature in fresh:
                 self._take(books, call, receipt, signature)
             came += len(fresh)
-            if len(rows) < PAGE:
+            if not fresh or len(rows) < PAGE:
                 return came
 
     def _take(self, books: PayerBooks, call: int, receipt: Receipt, signature: bytes) -> None:
@@ -455,10 +455,10 @@ class Usage:
         self._kept.begun(books, made)
         self._accept(books, call, receipt, signature, receipt.response)
 
-    def _restore(self, books: PayerBooks, found: Mapping[str, Any]) -> int:
+    def _restore(self, books: PayerBooks, found: Seen) -> int:
         """Take what the own signer co-signed before the books were lost: its signature says that it was believed."""
         agreement = books.agreement
-        best = read_voucher(agreement, found["voucher"])
+        best = read_voucher(agreement, found.voucher)
         if not best.voucher.sequence:
             return 0
         agreement.check_voucher(best.voucher, best.signature)
@@ -469,7 +469,7 @@ class Usage:
                 if not rows
                 else self._client.channel(agreement, self._own_signer, self._payee, after=len(rows))
             )
-            part = [read_row(agreement, item) for item in page["receipts"]]
+            part = [read_row(agreement, item) for item in page.receipts]
             if not part or part[0][1].sequence != len(rows) + 1:
                 raise VerificationError("the gateway does not have the receipts that were co-signed")
             rows.extend(part)

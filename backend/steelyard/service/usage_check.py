@@ -7,33 +7,30 @@ from typing import Any, Final
 
 from steelyard.chain.metered import MeteredOffer
 from steelyard.crypto.metering import address_of
-from steelyard.domain.metering import Receipt, Voucher
+from steelyard.domain.metering import Receipt
 from steelyard.domain.types import AssetId
-from steelyard.errors import ConfigError, RefusedError, VerificationError
+from steelyard.errors import ConfigError, InputError, RefusedError, VerificationError
+from steelyard.metering import document as documents
 from steelyard.metering.agreement import Agreement, Signed
 from steelyard.service import metered
 from steelyard.service.context import Context
+from steelyard.service.usage_http import Offered
 
 PAGE: Final = 500
 """Receipts in one answer."""
 
 
-def check_offer(
-    context: Context, document: Mapping[str, Any], version: bytes
-) -> tuple[MeteredOffer, bytes, bool]:
-    """Return the chain's own offer that a gateway names, its payee's key, and whether calls have rows.
+def check_offer(context: Context, offered: Offered, version: bytes) -> tuple[MeteredOffer, bytes]:
+    """Return the chain's own offer that a gateway names, and its payee's key.
 
     Raises:
         VerificationError: the chain has no such offer of the version, or the key is not its payee's.
         RefusedError: it is closed or expired.
     """
     try:
-        offered = document["steelyard"]
-        wanted = bytes.fromhex(str(offered["offer"]).removeprefix("0x"))
-        payee = bytes.fromhex(str(offered["payee_key"]).removeprefix("0x"))
-        batched = offered["batched"] is True
-        asset = AssetId(bytes.fromhex(str(offered["asset"]).removeprefix("0x")))
-    except (KeyError, TypeError, ValueError) as exc:
+        wanted, asset = documents.hex_bytes(offered.offer), AssetId(documents.hex_bytes(offered.asset))
+        payee = documents.hex_bytes(offered.payee_key, 33)
+    except InputError as exc:
         raise VerificationError("the gateway's offer is malformed") from exc
     views = metered.views_of(context)
     head = context.rpc.get_block("latest")
@@ -52,7 +49,7 @@ def check_offer(
     state = views.offer(found.offer)
     if state.closed or state.expiry <= context.now():
         raise RefusedError("the gateway's offer is closed or expired")
-    return found, payee, batched
+    return found, payee
 
 
 def read_row(agreement: Agreement, item: Mapping[str, Any]) -> tuple[int, Receipt, bytes]:
@@ -62,16 +59,8 @@ def read_row(agreement: Agreement, item: Mapping[str, Any]) -> tuple[int, Receip
         VerificationError: it is malformed.
     """
     try:
-        receipt = Receipt(
-            channel=agreement.channel,
-            sequence=int(item["sequence"]),
-            version=agreement.version,
-            units=int(item["units"]),
-            request=bytes.fromhex(item["request"][2:]),
-            response=bytes.fromhex(item["response"][2:]),
-        )
-        return int(item["call"]), receipt, bytes.fromhex(item["signature"][2:])
-    except (KeyError, TypeError, ValueError) as exc:
+        return documents.whole(item["call"]), *documents.read_receipt(agreement, item)
+    except (KeyError, TypeError, InputError) as exc:
         raise VerificationError("the gateway's list of receipts is malformed") from exc
 
 
@@ -82,16 +71,8 @@ def read_voucher(agreement: Agreement, item: Mapping[str, Any]) -> Signed:
         VerificationError: it is malformed.
     """
     try:
-        units = int(item["units"])
-        voucher = Voucher(
-            channel=agreement.channel,
-            amount=units * agreement.terms.price,
-            units=units,
-            sequence=int(item["sequence"]),
-            root=bytes.fromhex(item["root"][2:]),
-        )
-        return Signed(voucher=voucher, signature=bytes.fromhex(item["signature"][2:]))
-    except (KeyError, TypeError, ValueError) as exc:
+        return documents.read_voucher(agreement, item)
+    except (KeyError, TypeError, InputError) as exc:
         raise VerificationError("the gateway's voucher is malformed") from exc
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
 import urllib3
 
 from steelyard.crypto.metering import Signer
+from steelyard.domain.jsontext import check_depth
 from steelyard.errors import InputError, NotFoundError, RefusedError, UnavailableError, VerificationError
 from steelyard.metering.agreement import Agreement, Signed, nothing
 from steelyard.metering.wire import CALL_LABEL, PAYMENT, RECEIPT, RESUME_LABEL, write_payment
@@ -20,6 +21,8 @@ LENGTH: Final = "Inference-Header-Content-Length"
 MAX_ANSWER: Final = 64 << 20
 TRIES: Final = 3
 
+T = TypeVar("T")
+
 
 class GatewayError(RefusedError):
     """A gateway refused.
@@ -27,15 +30,54 @@ class GatewayError(RefusedError):
     Attributes:
         code: of docs/gateway.md, "Problem codes".
         status: HTTP status.
-        document: the problem.
     """
 
-    def __init__(self, message: str, *, code: str, status: int, document: Mapping[str, Any]) -> None:
+    def __init__(self, message: str, *, code: str, status: int) -> None:
         """Keep the parts beside the message."""
         super().__init__(message)
         self.code = code
         self.status = status
-        self.document = document
+
+
+class Tensor(msgspec.Struct, frozen=True):
+    """An input of a model."""
+
+    name: str
+
+
+class Offered(msgspec.Struct, frozen=True):
+    """The offer that a model is served under; all of it is compared with the chain."""
+
+    asset: str
+    offer: str
+    payee_key: str
+    batched: bool
+
+
+class Served(msgspec.Struct, frozen=True):
+    """A model's metadata."""
+
+    inputs: list[Tensor]
+    steelyard: Offered
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A channel as the gateway knows it; rows and voucher are read by `steelyard.service.usage_check`."""
+
+    receipts: list[dict[str, Any]]
+    voucher: dict[str, Any]
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """What became of a voucher: receipts that the gateway's best one covers."""
+
+    sequence: int
+
+
+class _Problem(msgspec.Struct, frozen=True):
+    code: str
+    title: str = ""
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +113,10 @@ class GatewayClient:
         """Let go of connections."""
         self._pool.clear()
 
-    def model(self, name: str, version: int | None = None) -> dict[str, Any]:
+    def model(self, name: str, version: int | None = None) -> Served:
         """Return a model's metadata, the offer in it."""
         path = f"/v2/models/{quote(name, safe='')}" + (f"/versions/{version}" if version else "")
-        return self._document("GET", path)
+        return self._document(Served, "GET", path)
 
     def infer(self, name: str, version: int, body: bytes, header: int, payment: str | None) -> Answer:
         """Send a call once.
@@ -89,10 +131,10 @@ class GatewayClient:
         path = f"/v2/models/{quote(name, safe='')}/versions/{version}/infer"
         return _answer(*self._send("POST", path, headers=headers, body=body))
 
-    def channel(self, agreement: Agreement, signer: Signer, payee: bytes, *, after: int) -> dict[str, Any]:
+    def channel(self, agreement: Agreement, signer: Signer, payee: bytes, *, after: int) -> Seen:
         """Return a channel as the gateway knows it, with receipts after a sequence."""
         path = f"/steelyard/v1/channels/0x{agreement.channel.hex()}?after={after}"
-        return self._document("GET", path, headers=self._proof(agreement, signer, payee))
+        return self._document(Seen, "GET", path, headers=self._proof(agreement, signer, payee))
 
     def answer(self, agreement: Agreement, signer: Signer, payee: bytes, call: int) -> Answer:
         """Return the answer of an earlier call."""
@@ -102,8 +144,9 @@ class GatewayClient:
     def voucher(self, agreement: Agreement, signer: Signer, payee: bytes, signed: Signed) -> int:
         """Hand a voucher over; returns how many receipts the gateway's best one covers."""
         path = f"/steelyard/v1/channels/0x{agreement.channel.hex()}/voucher"
-        found = self._document("PUT", path, headers=self._proof(agreement, signer, payee, signed))
-        return int(found["sequence"])
+        return self._document(
+            Accepted, "PUT", path, headers=self._proof(agreement, signer, payee, signed)
+        ).sequence
 
     def _proof(
         self, agreement: Agreement, signer: Signer, payee: bytes, signed: Signed | None = None
@@ -121,12 +164,12 @@ class GatewayClient:
         }
 
     def _document(
-        self, method: str, path: str, *, headers: Mapping[str, str] | None = None
-    ) -> dict[str, Any]:
+        self, kind: type[T], method: str, path: str, *, headers: Mapping[str, str] | None = None
+    ) -> T:
         body, _ = self._send(method, path, headers=headers or {})
         try:
-            return msgspec.json.decode(body, type=dict[str, Any])
-        except (msgspec.DecodeError, msgspec.ValidationError) as exc:
+            return parse(body, kind)
+        except ValueError as exc:
             raise VerificationError(f"{self.url} does not answer as a gateway") from exc
 
     def _send(
@@ -167,6 +210,16 @@ def payment_header(agreement: Agreement, signer: Signer, payee: bytes, signed: S
     )
 
 
+def parse(body: bytes, kind: type[T]) -> T:
+    """Return a document of a gateway.
+
+    Raises:
+        ValueError: it is none, or nested deeper than anything a gateway says.
+    """
+    check_depth(body)
+    return msgspec.json.decode(body, type=kind)  # its errors and Unicode's are ValueErrors
+
+
 def _answer(body: bytes, headers: Mapping[str, str]) -> Answer:
     length = headers.get(LENGTH)
     if length is not None and not (length.isascii() and length.isdigit()):
@@ -176,12 +229,12 @@ def _answer(body: bytes, headers: Mapping[str, str]) -> Answer:
 
 def _refusal(url: str, status: int, data: bytes) -> Exception:
     try:
-        document = msgspec.json.decode(data, type=dict[str, Any])
-        code, detail = str(document["code"])[:64], str(document.get("detail") or document.get("title"))[:400]
-    except (msgspec.DecodeError, msgspec.ValidationError, KeyError):
+        problem = parse(data, _Problem)
+    except ValueError:
         return UnavailableError(f"{url} answers with status {status}, and not as a gateway")
+    code, detail = problem.code[:64], (problem.detail or problem.title)[:400]
     if code == "not-found":
         return NotFoundError(f"{url}: {detail}")
     if status >= 500 and code not in ("too-large-answer",):
         return UnavailableError(f"{url} answers {code}: {detail}")
-    return GatewayError(f"{url} refuses ({code}): {detail}", code=code, status=status, document=document)
+    return GatewayError(f"{url} refuses ({code}): {detail}", code=code, status=status)

@@ -28,6 +28,8 @@ from steelyard.metering.evidence import verify
 from steelyard.metering.wire import write_payment
 from steelyard.service.budget import Budget
 from steelyard.service.evidence import export_receipts
+from steelyard.service.usage_check import PAGE
+from steelyard.service.usage_http import GatewayClient, Seen
 from tests.e2e.gateway.conftest import PRICE, Shop, Waiting, offers_of
 
 
@@ -183,7 +185,11 @@ def test_calls_in_parallel_never_exceed_w(shop: Shop, payer: Market, tmp_path: P
 
 
 def test_books_lost_and_found_again(
-    shop: Shop, payer: Market, market_of: Callable[..., Market], tmp_path: Path
+    shop: Shop,
+    payer: Market,
+    market_of: Callable[..., Market],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with shop.gateway(tmp_path / "books.sqlite") as (url, _):
         budget = Budget(deposit=50 * PRICE)
@@ -197,6 +203,11 @@ def test_books_lost_and_found_again(
         with payer.use(shop.ref, url=url, budget=budget) as model:
             assert (model.channel, model.units) == (channel, 6)
             model(x)
+        # A gateway that says the same again and again is asked once.
+        with monkeypatch.context() as patch:
+            patch.setattr(GatewayClient, "channel", _endless)
+            with payer.use(shop.ref, url=url, budget=budget) as model:
+                assert model.units == 7
         # Other books, the same account: what was co-signed is its own, what was not it does not know.
         fresh = market_of(payer.context.account)
         with pytest.raises(UnsafeError, match="trust_gateway"):
@@ -208,6 +219,11 @@ def test_books_lost_and_found_again(
             model.settle()
             data = export_receipts(fresh.context, model.context_of_channel()[0])
         assert verify(data).units == 8
+
+
+def _endless(self: GatewayClient, *args: Any, after: int, real: Any = GatewayClient.channel) -> Seen:
+    seen: Seen = real(self, *args, after=0)
+    return Seen(receipts=seen.receipts * PAGE, voucher=seen.voucher)
 
 
 def test_a_gateway_that_lost_its_disk(shop: Shop, payer: Market, tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def change(record: dict[str, Any], path: str, value: object) -> None:
         ("startBlock", -1),
         ("minBond", "many"),
         ("minBond", str(1 << 128)),
+        ("minBond", float("inf")),
         ("contracts/Market", {}),
         ("contracts/Mars", {"address": "0x" + "77" * 20, "transaction": "0x" + "00" * 32, "arguments": "0x"}),
         ("contracts/Market/address", "0x" + "11" * 19),
@@ -65,7 +66,7 @@ def test_a_malformed_file_is_refused(nowhere: Deployment, tmp_path: Path, path: 
         Deployment.load(file)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000])
 def test_other_text_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "1.json"
     file.write_text(text)

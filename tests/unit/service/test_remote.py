@@ -14,7 +14,7 @@ import pytest
 from steelyard.crypto.personal import personal_digest, recover_text
 from steelyard.crypto.secret import Secret
 from steelyard.domain.siwe import parse
-from steelyard.errors import ConfigError, NotFoundError, RefusedError, UnavailableError
+from steelyard.errors import ConfigError, NotFoundError, RefusedError, UnavailableError, VerificationError
 from steelyard.service.account import Account
 from steelyard.service.remote import Remote
 from steelyard.storage.embedded import EmbeddedStore
@@ -27,7 +27,8 @@ class Server(http.server.ThreadingHTTPServer):
     """A service in miniature. ``script`` answers first, with (status, document, headers); then all goes well."""
 
     def __init__(self) -> None:
-        self.script: list[tuple[int, dict[str, Any], dict[str, str]]] = []
+        self.script: list[tuple[int, Any, dict[str, str]]] = []
+        self.nonce: dict[str, Any] = {"nonce": "abcdefgh12345678", "chain_id": CHAIN}
         self.asked: list[tuple[str, str]] = []
         self.messages: list[dict[str, str]] = []
         self.tokens: list[str | None] = []
@@ -41,19 +42,10 @@ class Server(http.server.ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any], dict[str, str]]:
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any, dict[str, str]]:
         if path == "/v1/session/nonce":
             # Another place than the one that was asked: who signs for it could be used there.
-            return (
-                201,
-                {
-                    "nonce": "abcdefgh12345678",
-                    "domain": "evil.example",
-                    "uri": "https://evil.example",
-                    "chain_id": CHAIN,
-                },
-                {},
-            )
+            return 201, {**self.nonce, "domain": "evil.example", "uri": "https://evil.example"}, {}
         if path == "/v1/session":
             if method == "POST":
                 self.messages.append(json.loads(body))
@@ -91,7 +83,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.server.asked.append((self.command, self.path))
             self.server.tokens.append(self.headers.get("authorization"))
             status, document, headers = self.server.answer(self.command, self.path, body)
-        data = b"" if status == 204 else json.dumps(document).encode()
+        data = document if isinstance(document, bytes) else json.dumps(document).encode()
+        data = b"" if status == 204 else data
         self.send_response(status)
         for name, value in {**headers, "content-length": str(len(data))}.items():
             self.send_header(name, value)
@@ -212,6 +205,56 @@ def test_a_service_that_never_counts_what_it_takes_is_left(
     server.script = [(201, state, {}), (204, {}, {}), (200, state, {})]
     with pytest.raises(UnavailableError, match="count"):
         remote.upload(store, cid)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        [],
+        {"missing": [], "stored": 0},
+        {"id": "u", "stored": 0},
+        {"id": "u", "missing": [1], "stored": 0},
+        {"id": "u", "missing": [], "stored": "0"},
+    ],
+    ids=lambda answer: repr(answer)[:20],
+)
+def test_an_answer_that_is_none_is_an_error(
+    server: Server, remote: Remote, store: EmbeddedStore, cid: str, answer: Any
+) -> None:
+    server.script = [(201, answer, {})]
+    with pytest.raises(UnavailableError, match="something else"):
+        remote.upload(store, cid)
+
+
+def test_a_refusal_that_is_no_document_is_one_all_the_same(
+    server: Server, remote: Remote, store: EmbeddedStore, cid: str, waits: list[float]
+) -> None:
+    server.script = [(503, b"[" * 100_000, {"retry-after": "\u00b2"}), (403, b"<html>", {})]
+    with pytest.raises(RefusedError, match="403"):
+        remote.upload(store, cid)
+    assert waits == [0.5]
+
+
+def test_no_block_leaves_that_is_not_of_the_folder(
+    server: Server, remote: Remote, store: EmbeddedStore, cid: str
+) -> None:
+    other = store.add_file(io.BytesIO(b"another matter"))
+    server.missing = [other]
+    with pytest.raises(VerificationError, match="not of"):
+        remote.upload(store, cid)
+    assert server.blocks == {}
+
+
+@pytest.mark.parametrize("nonce", ["", "a\nResources:\n- https://evil.example", "\u00e9" * 8, "a" * 65])
+def test_only_a_nonce_is_signed(server: Server, remote: Remote, nonce: str) -> None:
+    server.nonce["nonce"] = nonce
+    with pytest.raises(RefusedError, match="signature"):
+        remote.sign_in()
+    assert server.messages == []
 
 
 def test_another_chain_gets_no_signature(server: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 from collections.abc import Iterator
@@ -275,3 +276,25 @@ def test_chunks_of_a_stream_with_a_long_sealed_manifest(folder: Path) -> None:
                 with pytest.raises(InputError, match="changed while it was sealed"):
                     plain.check(index, replace(clear, data=wrong))
         assert b"".join(found) == sealed + b"".join(place.read_bytes() for place in files.places)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "[0]",
+        "[" * 100_000,
+        '{"size": Infinity}',
+        '{"keySalt": "00"}',
+        '{"root": 5}',
+        '{"cid": "x"}',
+    ],
+)
+def test_a_damaged_record_counts_as_none(seller: Market, store: Failing, folder: Path, text: str) -> None:
+    first = seal(seller, folder)
+    (path,) = (seller.context.home / "sealing").glob("*.json")
+    if text.startswith("{"):
+        text = json.dumps({**json.loads(path.read_text()), **json.loads(text)})
+    path.write_text(text)
+    assert seal(seller, folder).cid != first.cid

@@ -8,6 +8,7 @@ import pytest
 
 from tests.fuzz.books import Books, Turn
 from tests.fuzz.campaign import campaign
+from tests.fuzz.targets import TARGETS
 
 
 @pytest.fixture
@@ -80,3 +81,15 @@ def test_what_is_begun_anew_counts_from_nothing(path: Path) -> None:
     run(books, Parsers(), cpu_seconds=20)
     books.forget("a")
     assert books["a"] == Turn("a") and books["b"].executions == 100
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_target_reads_what_it_starts_from(name: str) -> None:
+    target, read = TARGETS[name], 0
+    for seed in target.seeds():
+        try:
+            target.run(seed)
+        except target.allowed:
+            continue
+        read += 1
+    assert read

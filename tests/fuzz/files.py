@@ -1,0 +1,107 @@
+"""Readers of model files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+
+from steelyard.formats import (
+    coats,
+    gguf,
+    hdf5,
+    inspect,
+    keras,
+    numpys,
+    onnx,
+    parquet,
+    pickles,
+    safetensors,
+    savedmodel,
+    tars,
+    zips,
+)
+from steelyard.formats.window import Memory, Window
+from tests.fuzz.target import Run, Target, literal, samples
+
+
+def window(read: Callable[[Window], object]) -> Run:
+    return lambda data: read(Window(Memory(data), len(data)))
+
+
+_PICKLES = (
+    b"cos\nsystem\n(S'x'\ntR.",
+    b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00}\x94(\x8c\x01a\x94K\x01\x8c\x01b\x94]\x94K\x02au.",
+    (
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nq\x00((X\x07\x00\x00\x00storageq\x01ctorch\nFloatStorage\nq\x02X\x01\x00\x00\x000q\x03"
+        b"X\x03\x00\x00\x00cpuq\x04K\x06tq\x05QK\x00K\x02K\x03\x86q\x06K\x03K\x01\x86q\x07\x89N\x87q\x08tq\tR."
+    ),
+)
+
+
+def _npy_seeds() -> Iterator[bytes]:
+    text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
+    text += b" " * (118 - len(text) - 1) + b"\n"
+    yield b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(24)
+    text = b"{'descr': [('a', '<i4'), ('b', '|O', (2,))], 'fortran_order': False, 'shape': (), }\n"
+    yield b"\x93NUMPY\x02\x00" + len(text).to_bytes(4, "little") + text
+
+
+def _tar_seeds() -> Iterator[bytes]:
+    import tarfile
+
+    for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=form) as archive:
+            for name in ("a.txt", "d/" + "é" * 40 if form != tarfile.USTAR_FORMAT else "d/e"):
+                info = tarfile.TarInfo(name)
+                info.size = 3
+                archive.addfile(info, io.BytesIO(b"abc"))
+        yield out.getvalue()[:4096]
+
+
+def _coat_seeds() -> Iterator[bytes]:
+    import bz2
+    import gzip
+    import lzma
+    import zlib
+
+    inside = _PICKLES[1] * 5
+    yield from (gzip.compress(inside), zlib.compress(inside), bz2.compress(inside), lzma.compress(inside))
+    yield from samples("lz4")()
+
+
+def _coats(data: bytes) -> None:
+    coat = coats.coat_of(data)
+    if coat is not None:
+        found = coats.unpacked(Window(Memory(data), len(data)), coat)
+        assert found is None or len(found) <= coats.HEAD
+
+
+def _tars(data: bytes) -> None:
+    for _ in tars.members(Window(Memory(data), len(data))):
+        pass
+
+
+def _zips(data: bytes) -> None:
+    archive = zips.open_archive(Window(Memory(data), len(data)))
+    for name in archive.entries:
+        archive.head(name, 4096)
+
+
+FILES = {
+    "safetensors": Target(window(safetensors.read), samples("safetensors")),
+    "gguf": Target(window(gguf.read), samples("gguf")),
+    "onnx": Target(window(onnx.read), samples("onnx")),
+    "savedmodel": Target(window(savedmodel.read), samples("saved_model")),
+    "checkpoint": Target(window(savedmodel.read_index), samples("variables.index")),
+    "hdf5": Target(window(hdf5.read), samples(".h5")),
+    "keras": Target(window(keras.read_hdf5), samples("lambda.h5", "latest.h5")),
+    "zip": Target(_zips, samples("keras.keras", "skops")),
+    "zip-models": Target(window(inspect._zip), samples(".keras", "skops")),
+    "npy": Target(window(numpys.read), _npy_seeds),
+    "parquet": Target(window(parquet.read), samples("parquet")),
+    "pickle": Target(lambda data: pickles.follow(Window(Memory(data), len(data))), literal(*_PICKLES), ()),
+    "tar": Target(_tars, _tar_seeds),
+    "coats": Target(_coats, _coat_seeds),
+    "formats": Target(lambda data: inspect.inspect(Memory(data), len(data), name="a.json"), samples()),
+}

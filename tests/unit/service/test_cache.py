@@ -1,0 +1,68 @@
+"""What the cache keeps of a version: a record that is damaged counts as none, and harms nobody."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steelyard.domain import manifest as manifests
+from steelyard.domain.manifest import SourceFile
+from steelyard.domain.types import AssetId, VersionId
+from steelyard.service.cache import AssetCache, Known, caches
+
+ASSET, VERSION = AssetId(b"\x01" * 32), VersionId(b"\x02" * 32)
+
+
+@pytest.fixture
+def known() -> Known:
+    file = SourceFile(path="a.onnx", size=7, format="onnx", role="weights", sha256=b"\x03" * 32)
+    public, _ = manifests.build([file], key_salt=bytes(32))
+    return Known(
+        ref="a/b@1", asset=ASSET, version=VERSION, number=1, manifest=public, digests={"a.onnx": file.sha256}
+    )
+
+
+@pytest.fixture
+def record(tmp_path: Path, known: Known) -> Path:
+    cache = AssetCache(tmp_path, ASSET)
+    file = SourceFile(path="a.onnx", size=7, format="onnx", role="weights", sha256=b"\x03" * 32)
+    with cache.lock():
+        cache.remember(known, sealed=manifests.build([file], key_salt=bytes(32))[1])
+    (path,) = tmp_path.rglob("versions/*.json")
+    return path
+
+
+def test_it_is_read_as_it_was_kept(tmp_path: Path, known: Known, record: Path) -> None:
+    (cache,) = caches(tmp_path)
+    assert cache.known(VERSION) == known and cache.all_known() == [known]
+
+
+@pytest.mark.parametrize("text", ["", "\udcff", "[]", "[0]", "null", "[" * 100_000])
+def test_text_that_is_no_record_counts_as_none(tmp_path: Path, record: Path, text: str) -> None:
+    record.write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert list(caches(tmp_path)) == []
+    assert AssetCache(tmp_path, ASSET).all_known() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("format", "steelyard/cache/v2"),
+        ("asset", "04" * 32),
+        ("version", "xx"),
+        ("version", 5),
+        ("number", float("inf")),
+        ("number", "one"),
+        ("manifest", "{}"),
+        ("manifest", None),
+        ("sealed", "{}"),
+    ],
+)
+def test_a_record_with_a_damaged_field_counts_as_none(
+    tmp_path: Path, record: Path, name: str, value: Any
+) -> None:
+    record.write_text(json.dumps({**json.loads(record.read_text()), name: value}))
+    assert AssetCache(tmp_path, ASSET).known(VERSION) is None
