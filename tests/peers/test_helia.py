@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,26 +13,7 @@ from steelyard.storage.embedded import EmbeddedStore
 from steelyard.storage.server import StoreServer
 from steelyard.storage.unixfs import CHUNK
 from tests.peers.conftest import Given, add
-
-SCRIPT = Path(__file__).parent / "helia.mjs"
-
-Helia = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def helia(node: str) -> Helia:
-    """Runs a command of the script."""
-
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [node, str(SCRIPT), *map(str, arguments)]
-        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
-
-    return run
-
-
-def answer(done: subprocess.CompletedProcess[str]) -> object:
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+from tests.support import helia
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -44,28 +22,28 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def test_they_build_the_same_blocks_and_we_read_their_archive(
-    helia: Helia, given: Given, store: EmbeddedStore, folder: Path, tmp_path: Path
+    node: str, given: Given, store: EmbeddedStore, folder: Path, tmp_path: Path
 ) -> None:
     archive = tmp_path / "theirs.car"
-    assert answer(helia("build", folder, archive)) == given.root
+    assert helia.answer(node, "build", folder, archive) == given.root
     with archive.open("rb") as file:
         assert import_car(store, file).roots == (given.root,)
     # Theirs repeats a block that is linked twice; of the same blocks ours is the same.
     assert b"".join(export_car(store, given.root)) == b"".join(export_car(given.store, given.root))
 
 
-def test_they_read_what_we_serve(helia: Helia, given: Given, folder: Path) -> None:
-    assert answer(helia("gateway", given.url, given.root)) == digests(folder)
+def test_they_read_what_we_serve(node: str, given: Given, folder: Path) -> None:
+    assert helia.answer(node, "gateway", given.url, given.root) == digests(folder)
 
 
-def test_they_read_our_archives(helia: Helia, given: Given, folder: Path, tmp_path: Path) -> None:
+def test_they_read_our_archives(node: str, given: Given, folder: Path, tmp_path: Path) -> None:
     save_car(given.store, given.root, tmp_path / "ours.car")
-    assert answer(helia("archive", tmp_path / "ours.car", given.root)) == digests(folder)
+    assert helia.answer(node, "archive", tmp_path / "ours.car", given.root) == digests(folder)
 
 
 @pytest.mark.parametrize("harm", ["missing", "damaged"])
 def test_they_do_without_a_block_that_we_have_not_whole(
-    helia: Helia, store: EmbeddedStore, server: StoreServer, folder: Path, harm: str
+    node: str, store: EmbeddedStore, server: StoreServer, folder: Path, harm: str
 ) -> None:
     root = add(store, folder / "sub")
     leaf = decode_node(store.get_block(store.resolve(root, "more"))).links[0].cid
@@ -73,6 +51,6 @@ def test_they_do_without_a_block_that_we_have_not_whole(
         store._block_path(leaf).unlink()
     else:
         store._block_path(leaf).write_bytes(bytes(CHUNK))
-    done = helia("gateway", server.url, root)
+    done = helia.run(node, "gateway", server.url, root)
     assert done.returncode and not done.stdout
     assert f"Unable to fetch raw block for CID {leaf}" in done.stderr
