@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {Escrow} from "./Escrow.sol";
 import {IAssets} from "./interfaces/IAssets.sol";
 import {IChannels} from "./interfaces/IChannels.sol";
-import {IPurchases} from "./interfaces/IPurchases.sol";
 import {ITreasury} from "./interfaces/ITreasury.sol";
-import {Deposits} from "./metering/Deposits.sol";
 import {MeteredOffers} from "./metering/MeteredOffers.sol";
 import {Receipts} from "./metering/Receipts.sol";
 import {Signed} from "./metering/Signed.sol";
 import {Vouchers} from "./metering/Vouchers.sol";
+import {Permit} from "./types/Permit.sol";
 
 /// @title Channels
 /// @notice See IChannels and IMeteredOffers. Deposits for metered use, claimed by vouchers; a contract beside the market.
 /// @dev No privilege, no pause, no upgrade.
-contract Channels is MeteredOffers, Deposits, IChannels {
+contract Channels is MeteredOffers, Escrow, IChannels {
     using Vouchers for Vouchers.Row;
 
     struct Channel {
@@ -31,7 +31,7 @@ contract Channels is MeteredOffers, Deposits, IChannels {
 
     /// @param assets_ Where owners, versions and roles are recorded.
     /// @param treasury_ The books.
-    constructor(IAssets assets_, ITreasury treasury_) MeteredOffers(assets_) Deposits(treasury_) {}
+    constructor(IAssets assets_, ITreasury treasury_) MeteredOffers(assets_) Escrow(treasury_) {}
 
     /// @inheritdoc IChannels
     function channelOf(bytes32 offer, Parties calldata parties) external view returns (bytes32) {
@@ -89,7 +89,7 @@ contract Channels is MeteredOffers, Deposits, IChannels {
         address signer,
         uint64 nonce,
         uint128 amount,
-        IPurchases.Permit calldata permit
+        Permit calldata permit
     ) external payable nonReentrant returns (bytes32 channel) {
         bytes32 offer = _offerOf(asset, termsHash);
         _permit(offers[offer].currency, permit);
@@ -111,7 +111,7 @@ contract Channels is MeteredOffers, Deposits, IChannels {
         bytes32 termsHash,
         Parties calldata parties,
         uint128 amount,
-        IPurchases.Permit calldata permit
+        Permit calldata permit
     ) external payable nonReentrant {
         bytes32 offer = _offerOf(asset, termsHash);
         _permit(offers[offer].currency, permit);
@@ -122,17 +122,19 @@ contract Channels is MeteredOffers, Deposits, IChannels {
     function claim(Claim[] calldata claims) external nonReentrant returns (uint256[] memory paid) {
         paid = new uint256[](claims.length);
         for (uint256 i; i < claims.length; ++i) {
-            MeteredTerms calldata terms = claims[i].terms;
+            Claim calldata group = claims[i];
+            MeteredTerms calldata terms = group.terms;
             // Check: the payee accepted the roots: his sending them is his signature.
             if (msg.sender != terms.payee) revert Channels_NotPayee(msg.sender, terms.payee);
 
             // Id, check, effect
-            paid[i] = _redeemAll(claims[i].asset, terms, claims[i].vouchers);
+            paid[i] = _redeemAll(group.asset, terms, group.vouchers);
         }
 
         // Interaction: after all groups.
         for (uint256 i; i < claims.length; ++i) {
-            _pay(claims[i].terms.node, claims[i].terms.currency, uint128(paid[i]));
+            MeteredTerms calldata terms = claims[i].terms;
+            _pay(terms.node, terms.currency, uint128(paid[i]));
         }
     }
 
@@ -161,18 +163,19 @@ contract Channels is MeteredOffers, Deposits, IChannels {
         bytes32 channel = _channelOf(_offerOf(asset, terms), parties.payer, parties.signer, parties.nonce);
 
         // Check: money in it, and the payee gives up his time or has had it.
-        Channel memory stored = channels[channel];
+        Channel storage slot = channels[channel];
+        Channel memory stored = slot;
         if (!_isLive(stored.state)) revert Channels_WrongState(channel, stored.state);
         uint256 end = _endOf(stored, terms.expiry);
         if (msg.sender != terms.payee && block.timestamp <= end) revert Channels_TooEarly(end);
 
         // Effect
         uint128 refunded = stored.deposit - stored.claimed;
-        channels[channel].state = State.Closed;
+        slot.state = State.Closed;
         _record(asset, ChannelClosed.selector, channel, abi.encode(parties.payer, refunded));
 
         // Interaction
-        _pay(bytes32(uint256(uint160(parties.payer))), terms.currency, refunded);
+        _pay(_word(parties.payer), terms.currency, refunded);
     }
 
     function _open(bytes32 asset, bytes32 offer, address signer, uint64 nonce, uint128 amount)
@@ -183,14 +186,14 @@ contract Channels is MeteredOffers, Deposits, IChannels {
         channel = _channelOf(offer, msg.sender, signer, nonce);
 
         // Check: never opened before, by a key that can sign, under an open offer.
-        State state = channels[channel].state;
-        if (state != State.None) revert Channels_WrongState(channel, state);
+        Channel storage stored = channels[channel];
+        if (stored.state != State.None) revert Channels_WrongState(channel, stored.state);
         if (signer == address(0)) revert Channels_NoSigner();
         address currency = _requireOpen(asset, offer);
 
         // Effect
-        channels[channel] =
-            Channel({deposit: _deposit(0, amount), claimed: 0, closesAt: 0, state: State.Open});
+        stored.deposit = _deposit(0, amount);
+        stored.state = State.Open;
         _record(asset, ChannelOpened.selector, channel, abi.encode(offer, signer, nonce, amount));
 
         // Interaction

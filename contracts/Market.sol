@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {Escrow} from "./Escrow.sol";
 import {IAssets} from "./interfaces/IAssets.sol";
 import {IFraudChecker} from "./interfaces/IFraudChecker.sol";
 import {ITreasury} from "./interfaces/ITreasury.sol";
-import {Escrow} from "./market/Escrow.sol";
 import {KeyRequests} from "./market/KeyRequests.sol";
 import {Licences} from "./market/Licences.sol";
 import {Offers} from "./market/Offers.sol";

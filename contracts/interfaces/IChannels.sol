@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {Permit} from "../types/Permit.sol";
 import {IMeteredOffers} from "./IMeteredOffers.sol";
-import {IPurchases} from "./IPurchases.sol";
 
 /// @title Channels
 /// @notice Deposits for metered use: opened by a payer, spent by what his signer co-signs, claimed by the payee for the version's
@@ -247,7 +247,7 @@ interface IChannels {
         address signer,
         uint64 nonce,
         uint128 amount,
-        IPurchases.Permit calldata permit
+        Permit calldata permit
     ) external payable returns (bytes32 channel);
 
     /// @notice Adds to the deposit of an open channel before its offer expires. Anybody may pay; what is left goes to the payer.
@@ -270,7 +270,7 @@ interface IChannels {
         bytes32 termsHash,
         Parties calldata parties,
         uint128 amount,
-        IPurchases.Permit calldata permit
+        Permit calldata permit
     ) external payable;
 
     /// @notice Claims what vouchers are newly worth, for the nodes of their offers. Only the payee of each group. A row is skipped if its

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {Permit} from "../types/Permit.sol";
 import {Point} from "../types/Point.sol";
 import {Proof} from "../types/Proof.sol";
 import {IAssets} from "./IAssets.sol";
@@ -25,15 +26,6 @@ interface IPurchases {
         bytes32 salt;
         // Q = P + b*G
         Point key;
-    }
-
-    /// @notice An ERC-2612 permit of the buyer for this contract.
-    struct Permit {
-        uint256 value;
-        uint256 deadline;
-        uint8 v;
-        bytes32 r;
-        bytes32 s;
     }
 
     /// @notice A purchase was paid. A trail event of the asset.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 
 import {IFraudChecker} from "../interfaces/IFraudChecker.sol";
@@ -9,14 +8,15 @@ import {IPurchases} from "../interfaces/IPurchases.sol";
 import {Dleq} from "../libraries/Dleq.sol";
 import {Ids} from "../libraries/Ids.sol";
 import {Secp256k1} from "../libraries/Secp256k1.sol";
+import {Permit} from "../types/Permit.sol";
 import {Point} from "../types/Point.sol";
 import {Proof} from "../types/Proof.sol";
-import {Escrow} from "./Escrow.sol";
+import {Bonds} from "./Bonds.sol";
 import {Offers} from "./Offers.sol";
 
 /// @title Purchases
 /// @notice See IPurchases.
-abstract contract Purchases is Offers, Escrow, IPurchases {
+abstract contract Purchases is Offers, Bonds, IPurchases {
     /// @dev The names of an order, computed once per call.
     struct Names {
         bytes32 version;
@@ -64,12 +64,7 @@ abstract contract Purchases is Offers, Escrow, IPurchases {
         nonReentrant
         returns (uint256 licence)
     {
-        // A permit copied from the mempool has set the allowance already; whether there is one, the transfer itself will tell.
-        // solhint-disable no-empty-blocks
-        try IERC20Permit(order.terms.currency)
-            .permit(msg.sender, address(this), permit.value, permit.deadline, permit.v, permit.r, permit.s) {}
-            catch {}
-        // solhint-enable no-empty-blocks
+        _permit(order.terms.currency, permit);
         return _buy(order, allowProof);
     }
 

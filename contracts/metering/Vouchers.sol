@@ -20,7 +20,7 @@ library Vouchers {
     uint256 private constant ENTRIES = 64;
 
     /// @dev Half of the group order, rounded down.
-    uint256 private constant HALF_ORDER = Secp256k1.ORDER / 2;
+    uint256 private constant HALF_ORDER = Secp256k1.ORDER >> 1;
 
     /// @dev A voucher, in the order of what is hashed: each field is a word of memory. Filled anew for each row, so a batch needs no more
     /// memory than its first row.

@@ -62,11 +62,18 @@ TARGETS = (
         ("buy", "deliver", "settle", "dispute", "tokens", "interleaved", "offers", "licences", "smallest"),
     ),
     Target(
-        "contracts/market/Escrow.sol",
+        "contracts/Escrow.sol",
         "escrow",
         (),
         "market/*",
-        ("escrow", "smallest", "tokens", "buy", "settle"),
+        ("tokens", "escrow", "smallest", "buy", "settle", "metering"),
+    ),
+    Target(
+        "contracts/market/Bonds.sol",
+        "escrow",
+        (),
+        "market/*",
+        ("escrow", "smallest", "buy", "settle"),
     ),
     Target(
         "contracts/market/KeyRequests.sol",

@@ -95,7 +95,7 @@ class KeyProof:
 
 @dataclass(frozen=True)
 class Permit:
-    """A signed ERC-2612 permit for the market: ``IPurchases.Permit``. ``deadline`` in Unix seconds."""
+    """A signed ERC-2612 permit for the market. ``deadline`` in Unix seconds."""
 
     value: int
     deadline: int

@@ -9,6 +9,7 @@ import {IChannels} from "../../../contracts/interfaces/IChannels.sol";
 import {IMeteredOffers} from "../../../contracts/interfaces/IMeteredOffers.sol";
 import {IPayer} from "../../../contracts/interfaces/IPayer.sol";
 import {IPurchases} from "../../../contracts/interfaces/IPurchases.sol";
+import {Permit} from "../../../contracts/types/Permit.sol";
 import {Hostile} from "../reentrancy/support/Hostile.sol";
 import {TrapCoin} from "../reentrancy/support/TrapCoin.sol";
 import {Meter} from "./support/Meter.sol";
@@ -79,7 +80,7 @@ contract MeteringReentrancyTest is Meter {
 
     function _build() private {
         bytes32 hash = _termsHash(terms);
-        IPurchases.Permit memory permit;
+        Permit memory permit;
         _add(abi.encodeCall(channels.open, (asset, hash, signer, 10, 1 ether)), Guard.Channels, 1, false);
         _add(
             abi.encodeCall(channels.openWithPermit, (asset, hash, signer, 11, 1 ether, permit)),

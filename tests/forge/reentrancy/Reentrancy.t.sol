@@ -13,6 +13,7 @@ import {IPayer} from "../../../contracts/interfaces/IPayer.sol";
 import {IPurchases} from "../../../contracts/interfaces/IPurchases.sol";
 import {ITreasury} from "../../../contracts/interfaces/ITreasury.sol";
 import {Coin} from "../../../contracts/test/Coin.sol";
+import {Permit} from "../../../contracts/types/Permit.sol";
 import {Point} from "../../../contracts/types/Point.sol";
 import {Proof} from "../../../contracts/types/Proof.sol";
 import {Shop} from "../market/support/Shop.sol";
@@ -141,7 +142,7 @@ contract ReentrancyTest is Shop {
         _add("buy", abi.encodeCall(market.buy, (o, new bytes32[](0))), false, 1, 0);
         (o,) = _draft(honest, t);
         orders.push(o);
-        IPurchases.Permit memory permit;
+        Permit memory permit;
         _add("permit", abi.encodeCall(market.buyWithPermit, (o, new bytes32[](0), permit)), false, 2, 0);
     }
 

@@ -5,6 +5,7 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 
 import {IPurchases} from "../../../../contracts/interfaces/IPurchases.sol";
 import {Reenterer} from "../../../../contracts/test/Reenterer.sol";
+import {Permit} from "../../../../contracts/types/Permit.sol";
 import {Ledger} from "./Ledger.sol";
 
 /// @title Accounts
@@ -91,21 +92,18 @@ abstract contract Accounts is Ledger {
     function _permitBy(uint256 key, address owner, uint256 value, uint256 deadline)
         internal
         view
-        returns (IPurchases.Permit memory p)
+        returns (Permit memory p)
     {
         bytes32 content =
             keccak256(abi.encode(PERMIT, owner, address(market), value, coin.nonces(owner), deadline));
         bytes32 digest = keccak256(abi.encodePacked("\x19\x01", coin.DOMAIN_SEPARATOR(), content));
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
-        return IPurchases.Permit(value, deadline, v, r, s);
+        return Permit(value, deadline, v, r, s);
     }
 
     /// @dev Gives an account what it is about to pay. Mode 0, and a contract: no permit but an allowance. 1: a permit that somebody
     /// has used already. 2: a permit that the market uses.
-    function _fundByPermit(address buyer, uint256 price, uint256 mode)
-        internal
-        returns (IPurchases.Permit memory p)
-    {
+    function _fundByPermit(address buyer, uint256 price, uint256 mode) internal returns (Permit memory p) {
         _fund(buyer, address(coin), price, address(market));
         if (_isContract(buyer) || mode == 0) {
             ++count["no permit but an allowance"];

@@ -5,7 +5,7 @@ import {IERC20Errors, IERC721Errors} from "@openzeppelin/contracts/interfaces/dr
 
 import {Assets} from "../../../../contracts/Assets.sol";
 import {IAssets} from "../../../../contracts/interfaces/IAssets.sol";
-import {IEscrow} from "../../../../contracts/interfaces/IEscrow.sol";
+import {IBonds} from "../../../../contracts/interfaces/IBonds.sol";
 import {IFraudChecker} from "../../../../contracts/interfaces/IFraudChecker.sol";
 import {IKeyRequests} from "../../../../contracts/interfaces/IKeyRequests.sol";
 import {ILicences} from "../../../../contracts/interfaces/ILicences.sol";
@@ -13,6 +13,7 @@ import {IOffers} from "../../../../contracts/interfaces/IOffers.sol";
 import {IPurchases} from "../../../../contracts/interfaces/IPurchases.sol";
 import {ITreasury} from "../../../../contracts/interfaces/ITreasury.sol";
 import {Dleq} from "../../../../contracts/libraries/Dleq.sol";
+import {Permit} from "../../../../contracts/types/Permit.sol";
 import {Point} from "../../../../contracts/types/Point.sol";
 import {Proof} from "../../../../contracts/types/Proof.sol";
 import {Curve} from "../../market/support/Curve.sol";
@@ -299,7 +300,7 @@ abstract contract Attacks is Sales {
         uint256 deal = _offer(asset, model, seed, TOKEN | OPEN);
         // Those with a key are 0, 2, 3 and 5.
         uint256 number = [uint256(0), 2, 3, 5][seed % 4];
-        (, IPurchases.Permit memory used) = _buyByPermit(deal, model, number << 4, 1 + (seed >> 8) % 2);
+        (, Permit memory used) = _buyByPermit(deal, model, number << 4, 1 + (seed >> 8) % 2);
         (IPurchases.Order memory o,) = _order(deal, model, actors[number]);
         _backBond(o.terms);
         _fund(o.buyer, address(coin), o.terms.price, address(market));
@@ -307,7 +308,7 @@ abstract contract Attacks is Sales {
         _permitMustFail("permit used up", o, used);
         address other = actors[number == 5 ? 0 : 5];
         _permitMustFail("permit by another key", o, _permitBy(_keys[other], o.buyer, o.terms.price, _now()));
-        IPurchases.Permit memory good = _permitBy(_keys[o.buyer], o.buyer, o.terms.price, _now() - 1);
+        Permit memory good = _permitBy(_keys[o.buyer], o.buyer, o.terms.price, _now() - 1);
         _permitMustFail("permit out of date", o, good);
         good = _permitBy(_keys[o.buyer], o.buyer, o.terms.price, _now());
         bytes memory data = abi.encodeCall(market.buyWithPermit, (o, new bytes32[](0), good));
@@ -323,9 +324,7 @@ abstract contract Attacks is Sales {
         _permitMustFail("permit of another buyer", o, good);
     }
 
-    function _permitMustFail(string memory what, IPurchases.Order memory o, IPurchases.Permit memory permit)
-        private
-    {
+    function _permitMustFail(string memory what, IPurchases.Order memory o, Permit memory permit) private {
         bytes memory data = abi.encodeCall(market.buyWithPermit, (o, new bytes32[](0), permit));
         bytes4 reason = IERC20Errors.ERC20InsufficientAllowance.selector;
         _mustFail(what, o.buyer, address(market), data, reason);
@@ -403,7 +402,7 @@ abstract contract Attacks is Sales {
         bytes4 reason = ITreasury.Treasury_InsufficientBalance.selector;
         _mustFail("overdraft", account, address(treasury), data, reason);
         data = abi.encodeCall(market.takeBond, (uint128(_bonds[account] + 1)));
-        reason = IEscrow.Escrow_BondTooLow.selector;
+        reason = IBonds.Escrow_BondTooLow.selector;
         _mustFail("overdraft of a bond", account, address(market), data, reason);
     }
 }

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IAssets} from "../../../../contracts/interfaces/IAssets.sol";
-import {IEscrow} from "../../../../contracts/interfaces/IEscrow.sol";
+import {IBonds} from "../../../../contracts/interfaces/IBonds.sol";
 import {IKeyRequests} from "../../../../contracts/interfaces/IKeyRequests.sol";
 import {ILicences} from "../../../../contracts/interfaces/ILicences.sol";
 import {IOffers} from "../../../../contracts/interfaces/IOffers.sol";
@@ -174,7 +174,7 @@ abstract contract Ledger is World {
         for (uint256 i; i < logs.length; ++i) {
             Vm.Log memory log = logs[i];
             if (log.topics.length != 4) {
-                if (log.topics[0] == IEscrow.BondTaken.selector) _onBondTaken(log);
+                if (log.topics[0] == IBonds.BondTaken.selector) _onBondTaken(log);
                 continue;
             }
             // A subject is a hash or has the top bit set; the first topic of a token's event is an account.

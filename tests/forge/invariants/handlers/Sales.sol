@@ -7,6 +7,7 @@ import {ILicences} from "../../../../contracts/interfaces/ILicences.sol";
 import {IOffers} from "../../../../contracts/interfaces/IOffers.sol";
 import {IPurchases} from "../../../../contracts/interfaces/IPurchases.sol";
 import {ITreasury} from "../../../../contracts/interfaces/ITreasury.sol";
+import {Permit} from "../../../../contracts/types/Permit.sol";
 import {Point} from "../../../../contracts/types/Point.sol";
 import {Proof} from "../../../../contracts/types/Proof.sol";
 import {Accounts} from "./Accounts.sol";
@@ -337,7 +338,7 @@ abstract contract Sales is Accounts {
 
     function _buyByPermit(uint256 deal, uint256 model, uint256 seed, uint256 mode)
         internal
-        returns (uint256 index, IPurchases.Permit memory permit)
+        returns (uint256 index, Permit memory permit)
     {
         IPurchases.Order memory o;
         (index, o) = _draft(deal, model, seed);
