@@ -21,16 +21,20 @@ from steelyard.errors import DatabaseError
 from steelyard.indexer.database import open_database
 from steelyard.indexer.run import Indexer
 from steelyard.market import Market
+from steelyard.metering.agreement import Agreement
 from steelyard.query.model import (
+    ChannelQuery,
     EarningsQuery,
     EventQuery,
     HolderQuery,
+    MeteredOfferQuery,
     ObligationQuery,
     PaymentKind,
     PaymentQuery,
     PurchaseQuery,
 )
 from steelyard.service.cards import CardKeeper
+from steelyard.service.metered import open_channel
 from steelyard.service.results import Published, Purchase
 from steelyard.storage.embedded import EmbeddedStore
 from tests.e2e.support import DAY, HOUR, PRICE, Travel
@@ -61,6 +65,7 @@ class Shop:
     rented: Purchase
     late: Purchase
     claimed_at: int
+    used: Agreement
 
     @property
     def asset(self) -> Any:
@@ -69,7 +74,7 @@ class Shop:
 
 @pytest.fixture
 def shop(seller: Market, buyer: Market, folder: Path, travel: Travel, rpc: Rpc) -> Shop:
-    """A sale and a claim, a rental that is renewed, a sale that nobody delivers, and a second version."""
+    """A sale and a claim, a rental that is renewed, a sale that nobody delivers, and a second version, used by the row."""
     (folder / "README.md").write_text(CARD)
     published = seller.publish(folder, name="digits")
     seller.offer(published.ref, price=PRICE)
@@ -92,7 +97,10 @@ def shop(seller: Market, buyer: Market, folder: Path, travel: Travel, rpc: Rpc) 
     (folder / "model.onnx").write_bytes(b"better" * 1000)
     second = seller.new_version(published.ref, folder)
     late = buyer.buy(published.ref, wait=False)
-    return Shop(seller, buyer, published, second, sold, rented, late, claimed_at)
+    metered = seller.offer_metered(second.ref, price=FREE)
+    used, _ = open_channel(buyer.context, second.asset, metered.terms, amount=PRICE)
+    buyer.start_closing(used.channel)
+    return Shop(seller, buyer, published, second, sold, rented, late, claimed_at, used)
 
 
 @pytest.fixture
@@ -192,6 +200,20 @@ def test_python_answers_what_the_chain_says(shop: Shop, auditor: Market) -> None
     }
 
 
+def test_channels_are_what_the_contract_says(shop: Shop, auditor: Market) -> None:
+    (offer,) = auditor.audit.metered_offers(MeteredOfferQuery(asset=shop.asset)).items
+    assert (offer.offer, offer.open, offer.unit) == (shop.used.terms.id(shop.asset), True, "row")
+    (found,) = auditor.audit.channels(ChannelQuery(payer=shop.buyer.context.account.address)).items
+    stored = shop.buyer.channel(shop.used.channel)
+    assert (found.channel, found.offer, found.signer) == (stored.channel, offer.offer, shop.used.signer)
+    assert (found.deposit, found.claimed, found.closes_at, found.state) == (
+        stored.deposit,
+        stored.claimed,
+        stored.closes_at,
+        stored.state,
+    )
+
+
 def test_money_is_what_the_treasury_says(shop: Shop, auditor: Market) -> None:
     audit, seller = auditor.audit, shop.seller.context.account.address
     found = audit.earnings(EarningsQuery(account=seller))
@@ -247,12 +269,26 @@ def test_every_question_is_a_command(shop: Shop, command: Command, tmp_path: Pat
     assert "digits" in earned and "due" in earned and "0.05 ETH" in earned
     duties = command("audit", "obligations", "--who", buyer, "--within", "2d")
     assert "delivery" in duties and max(map(len, duties.splitlines())) <= 80
+    channels = command("audit", "channels", "--ref", ref, "--payer", buyer, "--state", "closing")
+    assert shown(shop.used.channel)[:6] in channels and max(map(len, channels.splitlines())) <= 80
+    assert "Nothing found" not in command.err  # type: ignore[attr-defined]
+    assert command("audit", "channels", "--version", f"{ref}@1") == ""
+    metered = command(
+        "audit", "metered-offers", "--version", f"{ref}@2", "--payee", seller, "--state", "open"
+    )
+    assert "row" in metered and max(map(len, metered.splitlines())) <= 80
+    assert command("audit", "metered-offers", "--ref", ref, "--state", "closed") == ""
+    (offer,) = json.loads(command("--json", "audit", "metered-offers", "--ref", ref))["items"]
+    (used,) = json.loads(command("--json", "audit", "channels", "--offer", offer["offer"]))["items"]
+    assert used["channel"] == shown(shop.used.channel)
+    listed = command("audit", "export", "--list", "channels", "--format", "csv", "-o", "c.csv").strip()
+    assert shown(shop.used.channel) in Path(listed).read_text()
     lines = command("audit", "payments", "--ref", ref, "--all", "--format", "jsonl").splitlines()
     head = json.loads(lines[0])
     assert head["complete"]["block"] >= json.loads(lines[1])["block"] and head["list"] == "payments"
     table = list(csv.DictReader(io.StringIO(command("audit", "events", "--ref", ref, "--format", "csv"))))
     assert table[0]["record"] == "complete" and int(table[0]["complete_block"]) > 0
-    assert table[1]["name"] == "Purchased"
+    assert [row["name"] for row in table[1:3]] == ["ChannelClosing", "ChannelOpened"]
 
 
 def test_usage_errors(shop: Shop, command: Command) -> None:

@@ -10,6 +10,8 @@ from steelyard.domain.hash import keccak256
 from steelyard.domain.metering import METERED_TERMS
 
 CHANNELS = b"\x06" * 20
+PAYEES = (b"\x07" * 20, b"\x09" * 20)
+SIGNERS = tuple(bytes([number]) * 20 for number in (0x08, 0x0A, 0x0B))
 
 
 class Metered:
@@ -39,13 +41,14 @@ class Metered:
         version, asset, node = self.random.choice(self.world.versions)
         record, rnd = self.world.assets[asset], self.random
         currency, price = rnd.choice([bytes(20), b"\xcc" * 20]), rnd.choice([1, 10**14, (1 << 128) - 1])
+        payee = PAYEES[len(self.world.metered) % 2]
         terms = (
-            *(b"\x07" * 20, currency, price, b"row".ljust(32, b"\0"), version, node),
+            *(payee, currency, price, b"row".ljust(32, b"\0"), version, node),
             *(86_400, 8, time + 10**8, self.fresh(), rnd.getrandbits(64)),
         )
         offer = keccak256(asset + keccak256(encode((METERED_TERMS,), (terms,))))
         made = {"id": offer, "asset": asset, "node": node, "price": price, "currency": currency}
-        self.world.metered.append({**made, "closed": False, "epoch": record["epoch"]})
+        self.world.metered.append({**made, "payee": payee, "closed": False, "epoch": record["epoch"]})
         return [self._log("MeteredOffered", asset, offer, record["owner"], terms)]
 
     def unmeter(self, time: int) -> list[Any]:
@@ -61,7 +64,7 @@ class Metered:
         deposit = rnd.choice([1, 10**18, (1 << 104) - 1])
         channel = {"id": self.fresh(), "offer": place, "payer": payer, "deposit": deposit, "claimed": 0}
         self.world.channels.append({**channel, "state": "open"})
-        values = (offer["id"], b"\x08" * 20, rnd.getrandbits(64), deposit)
+        values = (offer["id"], SIGNERS[len(self.world.channels) % 3], rnd.getrandbits(64), deposit)
         return [self._log("ChannelOpened", offer["asset"], channel["id"], payer, *values)]
 
     def _some(self, *states: str) -> dict[str, Any] | None:
@@ -101,7 +104,7 @@ class Metered:
         if not uses:
             return []
         paid = sum(use[1] for use in uses)
-        made = self._log("UsageClaimed", offer["asset"], offer["id"], b"\x07" * 20, uses)
+        made = self._log("UsageClaimed", offer["asset"], offer["id"], offer["payee"], uses)
         return [made, self._log("Received", offer["node"], bytes(32), CHANNELS, offer["currency"], paid)]
 
     def start_closing(self, time: int) -> list[Any]:
@@ -117,6 +120,6 @@ class Metered:
         if channel is None:
             return []
         channel["state"] = "closed"
-        asset = self.world.metered[channel["offer"]]["asset"]
+        offer = self.world.metered[channel["offer"]]
         values = (channel["payer"], channel["deposit"] - channel["claimed"])
-        return [self._log("ChannelClosed", asset, channel["id"], b"\x07" * 20, *values)]
+        return [self._log("ChannelClosed", offer["asset"], channel["id"], offer["payee"], *values)]

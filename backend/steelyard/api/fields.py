@@ -22,6 +22,7 @@ from steelyard.api.problem import Problem
 from steelyard.chain.hexdata import parse_address
 from steelyard.domain import ref as refs
 from steelyard.domain.jsontext import parse_json
+from steelyard.domain.metering import ChannelId
 from steelyard.domain.plain import AMOUNTS
 from steelyard.domain.types import (
     MAX_AMOUNT,
@@ -48,7 +49,7 @@ MAX_BODY_TEXT: Final = 65_536
 MAX_INTEGER: Final = (1 << 53) - 1
 RANGES: Final[Mapping[str, tuple[int, int]]] = {"limit": (1, 500)}
 """Ranges of numbers by the field's name; else amounts have 0 to 2^128-1, and numbers 0 to 2^53-1."""
-IDS: Final = (OfferId, PurchaseId, RequestId, NodeId)
+IDS: Final = (OfferId, PurchaseId, RequestId, NodeId, ChannelId)
 _HEX: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*", re.ASCII)
 _WORD: Final = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 _DIGITS: Final = re.compile(r"[0-9]{1,78}", re.ASCII)

@@ -32,21 +32,26 @@ from steelyard.api.shapes import (
     Period,
     Root,
 )
+from steelyard.domain.metering import ChannelId
 from steelyard.domain.types import OfferId, PurchaseId
 from steelyard.errors import InputError, NotFoundError
 from steelyard.indexer.database import Reader
-from steelyard.query import account, entities, events, holders, lookup, obligations, payments, search
+from steelyard.query import account, entities, events, holders, lookup, metered, obligations, payments, search
 from steelyard.query.model import (
     Asset,
     AssetPage,
     AssetQuery,
     At,
+    Channel,
+    ChannelQuery,
     Earnings,
     EarningsQuery,
     Event,
     EventQuery,
     Holder,
     HolderQuery,
+    MeteredOffer,
+    MeteredOfferQuery,
     Obligation,
     ObligationQuery,
     Offer,
@@ -329,6 +334,31 @@ async def get_purchase(call: Call) -> Answer:
     return await _one(call, lambda reader: entities.purchase(reader, purchase))
 
 
+# -- metered use -----------------------------------------------------------------------------------------------
+
+
+async def get_metered_offers(call: Call) -> Answer:
+    """List metered offers."""
+    return await listed(call, call.query, metered.metered_offers, cheap=False)
+
+
+async def get_metered_offer(call: Call) -> Answer:
+    """Show a metered offer."""
+    offer = OfferId(read_word(call.service, "offer", call.path["offer"]))
+    return await _one(call, lambda reader: metered.metered_offer(reader, offer))
+
+
+async def get_channels(call: Call) -> Answer:
+    """List channels."""
+    return await listed(call, call.query, metered.channels, cheap=False)
+
+
+async def get_channel(call: Call) -> Answer:
+    """Show a channel."""
+    channel = ChannelId(read_word(call.service, "channel", call.path["channel"]))
+    return await _one(call, lambda reader: metered.channel(reader, channel))
+
+
 # -- money -----------------------------------------------------------------------------------------------------
 
 
@@ -406,6 +436,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _get("/v1/versions/{version}", get_version, "One version", "assets", One[Version], _ITEM),
     _get("/v1/offers/{offer}", get_offer, "One offer", "assets", One[Offer], _ITEM),
     _get("/v1/purchases/{purchase}", get_purchase, "One purchase or licence", "assets", One[Purchase], _ITEM),
+    _get(
+        "/v1/metered-offers", get_metered_offers, "Metered offers, newest first", "assets", Page[MeteredOffer],
+        (*_LIST, "not-found"), query=MeteredOfferQuery,
+    ),
+    _get("/v1/metered-offers/{offer}", get_metered_offer, "One metered offer", "assets", One[MeteredOffer], _ITEM),
+    _get(
+        "/v1/channels", get_channels, "Channels, newest first", "money", Page[Channel], (*_LIST, "not-found"),
+        query=ChannelQuery,
+    ),
+    _get("/v1/channels/{channel}", get_channel, "One channel", "money", One[Channel], _ITEM),
     _get(
         "/v1/payments", get_payments, "Payments and their parts", "money", Page[Payment], (*_LIST, "not-found"),
         query=PaymentQuery,

@@ -22,7 +22,7 @@ ID: Final = "^0x[0-9a-f]{64}$"
 ADDRESS: Final = "^0x[0-9a-fA-F]{40}$"
 AMOUNT: Final = "^[0-9]{1,39}$"
 REF: Final[Schema] = {"type": "string", "maxLength": 300}
-WIDE: Final = frozenset(("salt",))
+WIDE: Final = frozenset(("salt", "nonce", "units", "sequence"))
 """Whole numbers that may be 2^53 and more, and are decimal text then."""
 
 

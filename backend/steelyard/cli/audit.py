@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 _SUFFIX = {"bundle": ".bundle.json", "csv": ".csv", "jsonl": ".jsonl", "prov": ".prov.json"}
 _MAX_BUNDLE = 1 << 30
-_LISTS = ("events", "payments", "purchases", "offers", "versions", "holders", "obligations", "assets")
+_LISTS = (
+    *("events", "payments", "purchases", "offers", "versions", "holders", "obligations", "assets"),
+    *("metered-offers", "channels"),
+)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -60,7 +63,13 @@ def trail(session: Session, ref: str) -> None:
 @audit_command.command("export")
 @click.argument("ref", required=False)
 @click.option("--format", "form", type=click.Choice(list(_SUFFIX)), help="Else bundle, and of a list jsonl.")
-@click.option("--list", "what", type=click.Choice(_LISTS), help="This list of the index, not the history.")
+@click.option(
+    "--list",
+    "what",
+    type=click.Choice(_LISTS),
+    metavar="LIST",
+    help=f"A list of the index, not the history: {', '.join(_LISTS)}.",
+)
 @click.option("--proofs", is_flag=True, help="Write the bundle too, for `audit verify`.")
 @click.option("-o", "--output", type=_FILE, help="File to write; else by the asset's name.")
 @with_session
@@ -101,6 +110,8 @@ def _export_list(
         "offers": lambda: model.OfferQuery(asset=asset),
         "obligations": lambda: model.ObligationQuery(asset=asset),
         "assets": lambda: model.AssetQuery(),
+        "metered-offers": lambda: model.MeteredOfferQuery(asset=asset),
+        "channels": lambda: model.ChannelQuery(asset=asset),
     }
     if asset is not None:
         of = asset

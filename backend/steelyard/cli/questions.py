@@ -1,4 +1,4 @@
-"""``steelyard audit events|holders|version|payments|earnings|obligations``: questions to the index."""
+"""``steelyard audit events|holders|version|payments|...``: questions to the index."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _PARTIES = ("actor", "owner", "seller", "buyer", "holder", "payee", "payer", "grantee", "publisher")
 _PAYMENTS = ("escrow", "income", "refund", "bond", "fee", "answer", "returned", "direct", "claim")
 _DUTIES = ("delivery", "window", "renewal", "key", "settlement", "refund")
+_STATES = ("open", "closing", "closed")
 _DURATION = Parsed("duration", parse_duration)
 
 _REF = click.option("--ref", help="Of this asset.")
@@ -315,4 +316,103 @@ def obligations(
     )
 
 
-COMMANDS = (events, holders, version, payments, earnings, obligations)
+@click.command("metered-offers", cls=Command)
+@_REF
+@click.option("--version", metavar="REF", help="Of this version, such as alice/digits@2.")
+@click.option("--payee", metavar="WHO", help="Whose calls this key is paid for.")
+@click.option(
+    "--state", type=click.Choice(("open", "closed")), help="Open: a channel can be opened under it."
+)
+@listed
+@with_session
+def metered_offers(
+    session: Session,
+    ref: str | None,
+    version: str | None,
+    payee: str | None,
+    state: str | None,
+    shape: Shape,
+) -> None:
+    """List what is sold by the unit, the newest first."""
+    from steelyard.query.model import MeteredOfferQuery
+
+    query = MeteredOfferQuery(
+        asset=asset_of(session, ref),
+        version=version_of(session, version),
+        payee=account_of(session, payee),
+        open=None if state is None else state == "open",
+    )
+    show_list(
+        session,
+        query,
+        shape=shape,
+        head=("OFFER", "VERSION", "PAYEE", "PRICE", "UNIT", "OPEN"),
+        row=lambda o: (
+            short(o.offer),
+            short(o.version),
+            short(o.payee),
+            money_cell(session, o.price, o.currency),
+            o.unit,
+            "yes" if o.open else "no",
+        ),
+    )
+
+
+@click.command("channels", cls=Command)
+@_REF
+@click.option("--version", metavar="REF", help="Of this version, such as alice/digits@2.")
+@click.option("--offer", metavar="ID", help="Under this metered offer.")
+@click.option("--payer", metavar="WHO", help="Opened by this account.")
+@click.option("--signer", metavar="ADDRESS", help="That this key co-signs for.")
+@click.option("--payee", metavar="WHO", help="That this key claims.")
+@click.option(
+    "--state", "states", multiple=True, type=click.Choice(_STATES), help="In this state; repeatable."
+)
+@listed
+@with_session
+def channels(
+    session: Session,
+    ref: str | None,
+    version: str | None,
+    offer: str | None,
+    payer: str | None,
+    signer: str | None,
+    payee: str | None,
+    states: tuple[str, ...],
+    shape: Shape,
+) -> None:
+    """List channels of metered use, the newest first.
+
+    What was claimed so far is on the chain; what was used since is in the books of payer and payee. Your own: `steelyard channels`.
+    """
+    from steelyard.domain.metering import ChannelState
+    from steelyard.domain.types import OfferId
+    from steelyard.query.model import ChannelQuery
+
+    wanted = word_of(offer, "id of an offer")
+    query = ChannelQuery(
+        asset=asset_of(session, ref),
+        version=version_of(session, version),
+        offer=None if wanted is None else OfferId(wanted),
+        payer=account_of(session, payer),
+        signer=account_of(session, signer),
+        payee=account_of(session, payee),
+        states=tuple(ChannelState[state.upper()] for state in states),
+    )
+    show_list(
+        session,
+        query,
+        shape=shape,
+        head=("CHANNEL", "PAYER", "DEPOSIT", "CLAIMED", "STATE", "CLOSES"),
+        row=lambda c: (
+            short(c.channel),
+            short(c.payer),
+            money_cell(session, c.deposit, c.currency),
+            money_cell(session, c.claimed, c.currency),
+            c.state.name.lower(),
+            "-" if c.closes_at is None else format_time(c.closes_at),
+        ),
+    )
+
+
+COMMANDS = (events, holders, version, payments, earnings, obligations, metered_offers, channels)

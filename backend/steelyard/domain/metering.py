@@ -103,7 +103,12 @@ class MeteredTerms:
     @property
     def unit_name(self) -> str:
         """What is counted, as text."""
-        return self.unit.rstrip(b"\0").decode("ascii", "replace")
+        return unit_name(self.unit)
+
+
+def unit_name(word: bytes) -> str:
+    """Return the name in a unit's word; what is not ASCII is replaced."""
+    return word.rstrip(b"\0").decode("ascii", "replace")
 
 
 def unit_word(name: str) -> bytes:

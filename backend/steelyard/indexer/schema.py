@@ -146,10 +146,14 @@ CREATE INDEX purchases_until ON purchases (until, id, state, buyer, holder, offe
 CREATE INDEX requests_licence ON requests (licence);
 CREATE INDEX requests_holder ON requests (holder);
 CREATE INDEX requests_due ON requests (due) WHERE state = 1;
+CREATE INDEX metered_offers_pos ON metered_offers (pos);
 CREATE INDEX metered_offers_asset ON metered_offers (asset, pos);
+CREATE INDEX metered_offers_payee ON metered_offers (payee, pos);
+CREATE INDEX channels_pos ON channels (pos);
 CREATE INDEX channels_asset ON channels (asset, pos);
-CREATE INDEX channels_offer ON channels (offer);
+CREATE INDEX channels_offer ON channels (offer, pos);
 CREATE INDEX channels_payer ON channels (payer, pos);
+CREATE INDEX channels_signer ON channels (signer, pos);
 CREATE INDEX payments_payee ON payments (payee, pos);
 CREATE INDEX payments_payer ON payments (payer, pos);
 CREATE INDEX payments_asset ON payments (asset, pos);

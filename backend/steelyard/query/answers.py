@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from steelyard.domain.card import Metric
+from steelyard.domain.metering import ChannelId, ChannelState
 from steelyard.domain.types import Address, AssetId, OfferId, PurchaseId, RequestId, State, VersionId
 
 T = TypeVar("T")
@@ -396,3 +397,82 @@ class Purchase:
     settled_at: int | None
     ended_at: int | None
     requests: tuple[RequestId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeteredOffer:
+    """A metered offer as the index has it: all terms, and whether a channel can be opened under it.
+
+    ``price`` of one ``unit`` in smallest units of ``currency``, ``window`` in seconds, ``expiry`` the last moment of a claim. ``open`` as of
+    the newest block: not closed, of the asset's present epoch, and not expired.
+    """
+
+    offer: OfferId
+    asset: AssetId
+    maker: Address
+    payee: Address
+    currency: Address
+    price: int
+    unit: str
+    version: VersionId
+    node: bytes
+    window: int
+    in_flight: int
+    expiry: int
+    text: bytes
+    salt: int
+    opened_at: int
+    open: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """A channel as the index has it.
+
+    Attributes:
+        channel: its id.
+        asset: that is used.
+        version: the one version that is served.
+        offer: metered offer that it was opened under.
+        payer: who opened it.
+        signer: key that co-signs.
+        nonce: chosen by the payer.
+        payee: key of the gateway.
+        currency: zero address for the native coin.
+        price: of one unit, smallest units of ``currency``.
+        unit: what is counted.
+        deposit: paid in, in all.
+        claimed: paid out to the version's node, in all.
+        units: that the last claim published, in all; 0 before the first one, as ``sequence``.
+        sequence: receipts that it covers.
+        receipts_root: root of their tree; zero before the first claim.
+        state: where it stands.
+        opened_at: when.
+        claimed_at: time of the last claim, or None.
+        closes_at: when the payer's window ends, or None if he did not begin to close.
+        closed_at: when it was closed, or None.
+        expiry: last moment of a claim, if it does not close before.
+    """
+
+    channel: ChannelId
+    asset: AssetId
+    version: VersionId
+    offer: OfferId
+    payer: Address
+    signer: Address
+    nonce: int
+    payee: Address
+    currency: Address
+    price: int
+    unit: str
+    deposit: int
+    claimed: int
+    units: int
+    sequence: int
+    receipts_root: bytes
+    state: ChannelState
+    opened_at: int
+    claimed_at: int | None
+    closes_at: int | None
+    closed_at: int | None
+    expiry: int

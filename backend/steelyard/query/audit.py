@@ -7,21 +7,26 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, Self
 
+from steelyard.domain.metering import ChannelId
 from steelyard.domain.types import AssetId, OfferId, PurchaseId, VersionId
 from steelyard.indexer.database import Database, Reader
-from steelyard.query import entities, events, holders, obligations, payments, search
+from steelyard.query import entities, events, holders, metered, obligations, payments, search
 from steelyard.query.model import (
     MAX_LIMIT,
     Asset,
     AssetPage,
     AssetQuery,
     At,
+    Channel,
+    ChannelQuery,
     Earnings,
     EarningsQuery,
     Event,
     EventQuery,
     Holder,
     HolderQuery,
+    MeteredOffer,
+    MeteredOfferQuery,
     Obligation,
     ObligationQuery,
     Offer,
@@ -46,6 +51,8 @@ ListQuery = (
     | VersionQuery
     | OfferQuery
     | PurchaseQuery
+    | MeteredOfferQuery
+    | ChannelQuery
 )
 """The questions whose answers come in pages."""
 
@@ -58,6 +65,8 @@ _LISTS: Final[dict[type, Callable[[Reader, Any], Page[Any]]]] = {
     VersionQuery: entities.versions,
     OfferQuery: entities.offers,
     PurchaseQuery: entities.purchases,
+    MeteredOfferQuery: metered.metered_offers,
+    ChannelQuery: metered.channels,
 }
 
 
@@ -120,6 +129,16 @@ class Audit:
         with self.database.read() as reader:
             return entities.purchases(reader, query or PurchaseQuery())
 
+    def metered_offers(self, query: MeteredOfferQuery | None = None) -> Page[MeteredOffer]:
+        """Return metered offers, the newest first."""
+        with self.database.read() as reader:
+            return metered.metered_offers(reader, query or MeteredOfferQuery())
+
+    def channels(self, query: ChannelQuery | None = None) -> Page[Channel]:
+        """Return channels as they stand, the newest first."""
+        with self.database.read() as reader:
+            return metered.channels(reader, query or ChannelQuery())
+
     # -- one thing -------------------------------------------------------------------------------------------
 
     def version_at(self, asset: AssetId, time: int | None = None) -> Released:
@@ -156,6 +175,16 @@ class Audit:
         """Return a purchase or licence by its id."""
         with self.database.read() as reader:
             return entities.purchase(reader, purchase)
+
+    def metered_offer(self, offer: OfferId) -> MeteredOffer:
+        """Return a metered offer by its id."""
+        with self.database.read() as reader:
+            return metered.metered_offer(reader, offer)
+
+    def channel(self, channel: ChannelId) -> Channel:
+        """Return a channel by its id."""
+        with self.database.read() as reader:
+            return metered.channel(reader, channel)
 
     def numbered(self, asset: AssetId, which: int | VersionId | str) -> Version:
         """Return a version of an asset by number, id, or ``latest``."""

@@ -19,10 +19,14 @@ from steelyard.query.model import (
     Asset,
     AssetQuery,
     At,
+    Channel,
+    ChannelQuery,
     Event,
     EventQuery,
     Holder,
     HolderQuery,
+    MeteredOffer,
+    MeteredOfferQuery,
     Obligation,
     ObligationQuery,
     Offer,
@@ -47,6 +51,8 @@ LISTS: Final[dict[type, tuple[str, type]]] = {
     VersionQuery: ("versions", Version),
     OfferQuery: ("offers", Offer),
     PurchaseQuery: ("purchases", Purchase),
+    MeteredOfferQuery: ("metered-offers", MeteredOffer),
+    ChannelQuery: ("channels", Channel),
 }
 """For each question the name of its list, and what its rows are."""
 

@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from steelyard.domain.card import Metric
+from steelyard.domain.metering import ChannelState
 from steelyard.domain.types import Address, AssetId, AssetKind, OfferId, PurchaseId, State, VersionId
 from steelyard.query.answers import (
     Asset,
     AssetPage,
     At,
     Card,
+    Channel,
     Duty,
     Earning,
     Earnings,
     Event,
     Holder,
+    MeteredOffer,
     Obligation,
     Offer,
     Page,
@@ -270,6 +273,54 @@ class PurchaseQuery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeteredOfferQuery:
+    """Metered offers, newest first; every field that is set narrows them.
+
+    Attributes:
+        asset: of this asset.
+        version: of this version.
+        payee: whose receipts and claims this key signs.
+        open: a channel can, or cannot, be opened under them.
+        cursor: ``Page.next`` of the page before.
+        limit: rows of a page, 1 to 500.
+    """
+
+    asset: AssetId | None = None
+    version: VersionId | None = None
+    payee: Address | None = None
+    open: bool | None = None
+    cursor: str | None = None
+    limit: int = DEFAULT_LIMIT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelQuery:
+    """Channels as they stand, newest first; every field that is set narrows them.
+
+    Attributes:
+        asset: of this asset.
+        version: of this version.
+        offer: under this metered offer.
+        payer: opened by this account.
+        signer: that this key co-signs for.
+        payee: that this key claims.
+        states: in one of these states.
+        cursor: ``Page.next`` of the page before.
+        limit: rows of a page, 1 to 500.
+    """
+
+    asset: AssetId | None = None
+    version: VersionId | None = None
+    offer: OfferId | None = None
+    payer: Address | None = None
+    signer: Address | None = None
+    payee: Address | None = None
+    states: tuple[ChannelState, ...] = ()
+    cursor: str | None = None
+    limit: int = DEFAULT_LIMIT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EarningsQuery:
     """What an account was paid between two times; None for no bound."""
 
@@ -286,6 +337,8 @@ __all__ = [
     "AssetQuery",
     "At",
     "Card",
+    "Channel",
+    "ChannelQuery",
     "Duty",
     "Earning",
     "Earnings",
@@ -294,6 +347,8 @@ __all__ = [
     "EventQuery",
     "Holder",
     "HolderQuery",
+    "MeteredOffer",
+    "MeteredOfferQuery",
     "Metric",
     "Obligation",
     "ObligationQuery",

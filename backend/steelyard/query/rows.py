@@ -1,13 +1,14 @@
-"""Rows of versions, offers and purchases as answers. The columns stand in the order in which the functions take them."""
+"""Rows of versions, offers, purchases and channels as answers. The columns stand in the order in which the functions take them."""
 
 from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
 
+from steelyard.domain.metering import ChannelState, unit_name
 from steelyard.domain.types import OfferKind, Scope, State
 from steelyard.indexer.database import Reader
 from steelyard.indexer.schema import SHIFT, amount_of
-from steelyard.query.answers import Offer, Purchase, Version
+from steelyard.query.answers import Channel, MeteredOffer, Offer, Purchase, Version
 from steelyard.storage.cid import Codec, encode_cid
 
 Row: TypeAlias = tuple[Any, ...]
@@ -25,6 +26,16 @@ PURCHASE: Final = (
     " p.until, p.delivered_at, p.settled_at, p.ended_at, p.pos"
 )
 """Of ``purchases p JOIN offers o ON o.id = p.offer``."""
+METERED_OFFER: Final = (
+    'm.id, m.asset, m.maker, m.payee, m.currency, m.price, m.unit, m.version, m.node, m."window", m.in_flight, m.expiry,'
+    " m.text, m.salt, m.opened_at, m.closed_at, m.epoch, a.epoch, m.pos"
+)
+"""Of ``metered_offers m JOIN assets a ON a.id = m.asset``."""
+CHANNEL: Final = (
+    "c.id, c.asset, c.version, c.offer, c.payer, c.signer, c.nonce, m.payee, c.currency, m.price, m.unit, c.deposit,"
+    " c.claimed, c.units, c.sequence, c.root, c.state, c.opened_at, c.claimed_at, c.closes_at, c.closed_at, m.expiry, c.pos"
+)
+"""Of ``channels c JOIN metered_offers m ON m.id = c.offer``."""
 
 _REQUESTS: Final = "SELECT r.id FROM requests r WHERE r.licence = ? ORDER BY r.pos"
 
@@ -94,4 +105,54 @@ def to_purchase(reader: Reader, row: Row) -> Purchase:
         settled_at=row[14],
         ended_at=row[15],
         requests=tuple(found[0] for found in reader.rows(_REQUESTS, (row[0],))),
+    )
+
+
+def to_metered_offer(row: Row, *, now: int) -> MeteredOffer:
+    """Return a metered offer from :data:`METERED_OFFER`, at a time (Unix seconds)."""
+    return MeteredOffer(
+        offer=row[0],
+        asset=row[1],
+        maker=row[2],
+        payee=row[3],
+        currency=row[4],
+        price=amount_of(row[5]),
+        unit=unit_name(row[6]),
+        version=row[7],
+        node=row[8],
+        window=row[9],
+        in_flight=row[10],
+        expiry=row[11],
+        text=row[12],
+        salt=int.from_bytes(row[13], "big"),
+        opened_at=row[14],
+        open=row[15] is None and row[16] == row[17] and now < row[11],
+    )
+
+
+def to_channel(row: Row) -> Channel:
+    """Return a channel from :data:`CHANNEL`."""
+    return Channel(
+        channel=row[0],
+        asset=row[1],
+        version=row[2],
+        offer=row[3],
+        payer=row[4],
+        signer=row[5],
+        nonce=int.from_bytes(row[6], "big"),
+        payee=row[7],
+        currency=row[8],
+        price=amount_of(row[9]),
+        unit=unit_name(row[10]),
+        deposit=amount_of(row[11]),
+        claimed=amount_of(row[12]),
+        units=amount_of(row[13]),
+        sequence=int.from_bytes(row[14], "big"),
+        receipts_root=row[15],
+        state=ChannelState(row[16]),
+        opened_at=row[17],
+        claimed_at=row[18],
+        closes_at=row[19],
+        closed_at=row[20],
+        expiry=row[21],
     )

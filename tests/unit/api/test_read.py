@@ -12,14 +12,17 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from steelyard.api.openapi import document
+from steelyard.domain.metering import ChannelState
 from steelyard.domain.plain import plain
 from steelyard.domain.types import State
 from steelyard.indexer.database import open_database
 from steelyard.query.model import (
     AssetQuery,
+    ChannelQuery,
     EarningsQuery,
     EventQuery,
     HolderQuery,
+    MeteredOfferQuery,
     ObligationQuery,
     OfferQuery,
     Party,
@@ -29,7 +32,7 @@ from steelyard.query.model import (
 )
 from tests.support.postgres import postgres
 from tests.unit.api.reading import READING, Reader
-from tests.unit.query.world import ALICE, BOB, World, busy
+from tests.unit.query.world import ALICE, BOB, GATE, World, busy
 
 
 @cache
@@ -92,6 +95,16 @@ LISTS = {
     "/v1/payments": ("payments", PaymentQuery()),
     f"/v1/payments?at_least={10**18}": ("payments", PaymentQuery(at_least=10**18)),
     "/v1/obligations": ("obligations", ObligationQuery()),
+    "/v1/metered-offers": ("metered_offers", MeteredOfferQuery()),
+    f"/v1/metered-offers?payee={hexa(GATE)}&open=false": (
+        "metered_offers",
+        MeteredOfferQuery(payee=GATE, open=False),
+    ),
+    "/v1/channels": ("channels", ChannelQuery()),
+    f"/v1/channels?payer={hexa(BOB)}&states=open&states=closed&limit=2": (
+        "channels",
+        ChannelQuery(payer=BOB, states=(ChannelState.OPEN, ChannelState.CLOSED), limit=2),
+    ),
 }
 
 
@@ -162,7 +175,7 @@ def test_an_unknown_version_number_is_not_found(reader: Reader) -> None:
     assert (got.status, got.json["code"]) == (404, "not-found")
 
 
-def test_one_offer_purchase_and_entry(reader: Reader) -> None:
+def test_one_offer_purchase_channel_and_entry(reader: Reader) -> None:
     audit = reader.service.audit
     purchase = audit.purchase(some_purchase())  # type: ignore[arg-type]
     got = reader.get(f"/v1/purchases/{hexa(some_purchase())}").json
@@ -171,6 +184,13 @@ def test_one_offer_purchase_and_entry(reader: Reader) -> None:
     got = reader.get(f"/v1/offers/{hexa(purchase.offer)}").json
     assert got["item"] == plain(audit.offer(purchase.offer))
     conforms("/v1/offers/{offer}", got)
+    (channel,) = audit.channels(ChannelQuery(limit=1)).items
+    got = reader.get(f"/v1/channels/{hexa(channel.channel)}").json
+    assert got["item"] == plain(channel)
+    conforms("/v1/channels/{channel}", got)
+    got = reader.get(f"/v1/metered-offers/{hexa(channel.offer)}").json
+    assert got["item"] == plain(audit.metered_offer(channel.offer))
+    conforms("/v1/metered-offers/{offer}", got)
     (first,) = audit.events(EventQuery(limit=1)).items
     got = reader.get(f"/v1/events/{first.pos}").json
     assert got["item"] == plain(first)

@@ -11,10 +11,12 @@ import pytest
 
 from steelyard.domain.types import NATIVE
 from steelyard.indexer.database import Database, Reader, Row, open_database
-from steelyard.query import entities, events, holders, obligations, payments
+from steelyard.query import entities, events, holders, metered, obligations, payments
 from steelyard.query.model import (
+    ChannelQuery,
     EventQuery,
     HolderQuery,
+    MeteredOfferQuery,
     ObligationQuery,
     Party,
     PaymentKind,
@@ -22,9 +24,9 @@ from steelyard.query.model import (
     PurchaseQuery,
     VersionQuery,
 )
-from tests.unit.query.world import ALICE, START, World, busy
+from tests.unit.query.world import ALICE, BOB, GATE, SIGNER, START, World, busy
 
-LARGE = ("e", "p", "q", "y", "s", "b", "h", "v", "o", "r")
+LARGE = ("e", "p", "q", "y", "s", "b", "h", "v", "o", "r", "m", "c")
 """Names that the questions give to tables that grow."""
 
 
@@ -158,3 +160,29 @@ def test_purchases_of_an_asset(database: Database, busy_world: World) -> None:
 def test_what_is_open(database: Database) -> None:
     with seeks(database, sorts=True) as reader:
         obligations.obligations(reader, ObligationQuery())
+
+
+def test_metered_use(database: Database, busy_world: World) -> None:
+    opened = next(event for event in busy_world.events if event.name == "ChannelOpened")
+    asset, version = opened.subject, next(iter(busy_world.versions))
+    with seeks(database) as reader:
+        metered.channel(reader, opened.id)  # type: ignore[arg-type]
+        for channels in (
+            ChannelQuery(),
+            ChannelQuery(asset=asset),  # type: ignore[arg-type]
+            ChannelQuery(offer=metered.channel(reader, opened.id).offer),  # type: ignore[arg-type]
+            ChannelQuery(payer=BOB),
+            ChannelQuery(signer=SIGNER),
+            ChannelQuery(version=version),  # type: ignore[arg-type]
+        ):
+            metered.channels(reader, channels)
+        for offers in (
+            MeteredOfferQuery(),
+            MeteredOfferQuery(asset=asset, open=True),  # type: ignore[arg-type]
+            MeteredOfferQuery(version=version),  # type: ignore[arg-type]
+            MeteredOfferQuery(payee=GATE),
+        ):
+            metered.metered_offers(reader, offers)
+    # The channels of a payee stand under his offers.
+    with seeks(database, sorts=True) as reader:
+        metered.channels(reader, ChannelQuery(payee=GATE))

@@ -9,6 +9,7 @@ from typing import Any
 from steelyard.domain.abi import encode
 from steelyard.domain.events import TrailEvent, decode_event
 from steelyard.domain.hash import keccak256
+from steelyard.domain.metering import ChannelId, MeteredTerms, channel_id, unit_word
 from steelyard.domain.point import Point
 from steelyard.domain.records import Ledger
 from steelyard.domain.state import fold as fold_state
@@ -39,10 +40,12 @@ CONTRACTS = {
     "Assets": Address(b"\x0a" * 20),
     "Market": Address(b"\x0b" * 20),
     "Treasury": Address(b"\x0c" * 20),
+    "Channels": Address(b"\x0d" * 20),
 }
 MARKET = CONTRACTS["Market"]
 TOKEN = Address(b"\x77" * 20)
 ALICE, BOB, CAROL, DAVE = (Address(bytes([i]) * 20) for i in (0xA1, 0xB0, 0xCA, 0xDA))
+GATE, SIGNER = Address(b"\x6a" * 20), Address(b"\x51" * 20)
 SOURCE = Address(b"\x55" * 20)
 KEY = Point(5, 6)
 START = 1_700_000_000
@@ -240,6 +243,44 @@ class World:
     def claim(self, node: bytes, payee: Address, index: int, amount: int, currency: Address = NATIVE) -> None:
         self.log("Claimed", node, account_word(payee), payee, index, currency, amount)
 
+    def meter(self, version: Version, maker: Address = ALICE, **terms: Any) -> MeteredTerms:
+        self.count += 1
+        made = MeteredTerms(
+            **{
+                "payee": GATE,
+                "currency": NATIVE,
+                "price": 3,
+                "unit": unit_word("row"),
+                "version": version.id,
+                "node": version.node,
+                "window": 86_400,
+                "in_flight": 8,
+                "expiry": self.time + 10**7,
+                "text": bytes(32),
+                "salt": 2**64 - self.count,
+                **terms,
+            }
+        )
+        self.log("MeteredOffered", version.asset, made.id(version.asset), maker, made.abi())
+        return made
+
+    def open_channel(
+        self, asset: AssetId, terms: MeteredTerms, payer: Address = BOB, deposit: int = 1000
+    ) -> ChannelId:
+        offer, nonce = terms.id(asset), 2**64 - self.count - 1
+        self.count += 1
+        names = {"offer": offer, "payer": payer, "signer": SIGNER, "nonce": nonce}
+        channel = channel_id(chain_id=31337, channels=CONTRACTS["Channels"], **names)  # type: ignore[arg-type]
+        self.log("ChannelOpened", asset, channel, payer, offer, SIGNER, nonce, deposit)
+        return channel
+
+    def use(self, asset: AssetId, terms: MeteredTerms, *uses: tuple[ChannelId, int, int]) -> None:
+        """Claim; of each channel what is paid now, and the units in all."""
+        rows = [(channel, paid, units, units, self.unique()) for channel, paid, units in uses]
+        self.log("UsageClaimed", asset, terms.id(asset), terms.payee, rows)
+        total = sum(paid for _, paid, _ in uses)
+        self.log("Received", terms.node, bytes(32), CONTRACTS["Channels"], terms.currency, total)
+
     # -- the index -------------------------------------------------------------------------------------------
 
     def feed(self, database: Database, *, proved: bool = True) -> None:
@@ -321,8 +362,26 @@ def busy(seed: int, steps: int = 600) -> World:
             # What the contracts would do is known of closed blocks.
             world.tick(1)
             _advance(world, dice, *dice.choice(sales), people)
+    _use(world, versions)
     world.tick(50)
     return world
+
+
+def _use(world: World, versions: list[Version]) -> None:
+    """Sell some versions by the unit, and let channels be in every state."""
+    for number, version in enumerate(versions[:3]):
+        world.tick(5)
+        terms = world.meter(version, currency=NATIVE if number else TOKEN, price=10 ** (6 * number))
+        asset, price = version.asset, terms.price
+        channels = [world.open_channel(asset, terms, payer, 7 * price) for payer in (BOB, CAROL, BOB, DAVE)]
+        world.tick(5)
+        world.use(asset, terms, (channels[0], 2 * price, 2), (channels[1], 7 * price, 9))
+        world.log("ChannelToppedUp", asset, channels[0], CAROL, 1, 7 * price + 1)
+        world.log("ChannelClosing", asset, channels[1], CAROL, world.time + 86_400)
+        world.log("ChannelClosed", asset, channels[2], GATE, BOB, 7 * price)
+        world.log("ChannelClosing", asset, channels[3], DAVE, world.time + 86_400)
+        if number == 1:
+            world.log("MeteredOfferClosed", asset, terms.id(asset), ALICE)
 
 
 def _advance(
