@@ -239,7 +239,8 @@ def test_search_finds_cards(shop: Shop, command: Command) -> None:
         "search", "digits", "auditors", "--framework", "onnx", "--tag", "audited", "--at-most", "1eth"
     )
     line = next(line for line in out.splitlines() if "Digits for auditors" in line)
-    assert "/digits" in line and "model" in line
+    assert "/digits" in line and "model" in line and "code" not in line
+    assert command("search", "digits", "auditors", "--no-code").count("Digits for auditors")
     document = json.loads(command("--json", "search", "audit", "--facets", "--all"))
     assert shown(shop.asset) in {item["asset"] for item in document["items"]}
     assert document["facets"]["licence"]["apache-2.0"] >= 1

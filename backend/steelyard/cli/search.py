@@ -37,10 +37,13 @@ _SORTS = ("relevance", "newest", "updated", "name", "price", "sales")
 @click.option("--currency", metavar="ADDRESS", help="Offered in this ERC-20, or 'native'.")
 @click.option("--on-sale", is_flag=True, help="That can be bought now.")
 @click.option(
+    "--no-code", is_flag=True, help="Whose files run no code when they are loaded, as their seller declares."
+)
+@click.option(
     "--sort", type=click.Choice(_SORTS), help="Else by relevance, and without words the newest first."
 )
 @click.option("--reverse", is_flag=True, help="The other way round.")
-@click.option("--facets", is_flag=True, help="Count tasks, frameworks, licences, tags and kinds.")
+@click.option("--facets", is_flag=True, help="Count tasks, frameworks, licences, tags, marks and kinds.")
 @listed
 @with_session
 def search_command(
@@ -56,6 +59,7 @@ def search_command(
     at_most: str | None,
     currency: str | None,
     on_sale: bool,
+    no_code: bool,
     sort: str | None,
     reverse: bool,
     facets: bool,
@@ -64,7 +68,8 @@ def search_command(
     """Find models and datasets by their cards.
 
     All WORDS must stand in name or card; the last may be the beginning of one. Needs the index: see `steelyard
-    index`. A card is its seller's word.
+    index`. A card is its seller's word. Marked +code is a version whose files run code when they are loaded, and code? one
+    whose manifest was not read yet.
     """
     from steelyard.domain.types import AssetKind
     from steelyard.query.model import AssetQuery, Sort
@@ -83,6 +88,7 @@ def search_command(
         currency=token,
         at_most=amount_of(session, at_most, token),
         on_sale=on_sale or None,
+        code=False if no_code else None,
         sort=chosen,
         descending=(chosen in (Sort.NAME, Sort.PRICE, Sort.RELEVANCE)) if reverse else None,
         facets=facets,
@@ -108,7 +114,19 @@ def _row(session: Session, item: Asset) -> tuple[str, ...]:
         price = money_cell(session, cheapest.price, cheapest.currency) if cheapest.price else "free"
     title = "" if item.card is None or item.card.title is None else item.card.title
     name = refs.short(item.creator, item.name, aliases=session.reader.context.aliases, version=None)
-    return (name, item.kind, str(item.sales), price, title if len(title) <= 28 else title[:25] + "...")
+    return (
+        name,
+        marked_kind(item),
+        str(item.sales),
+        price,
+        title if len(title) <= 28 else title[:25] + "...",
+    )
+
+
+def marked_kind(item: Asset) -> str:
+    """Return an asset's kind, and whether files of its newest version run code when they are loaded."""
+    marks = {None: " code?", True: " +code", False: ""}
+    return item.kind + ("" if item.latest is None else marks[item.latest.code])
 
 
 def _show_facets(session: Session, query: object, shape: Shape) -> None:

@@ -136,7 +136,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """A version as the index has it. ``cid`` is of its public folder, ``size`` bytes of plaintext."""
+    """A version as the index has it. ``cid`` is of its public folder, ``size`` bytes of plaintext.
+
+    ``code``: whether it has files that run code when they are loaded, as its manifest declares for ever; None while the
+    store's manifest was not read.
+    """
 
     version: VersionId
     asset: AssetId
@@ -149,6 +153,7 @@ class Version:
     published_at: int
     flagged_at: int | None
     block: int
+    code: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

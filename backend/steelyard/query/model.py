@@ -111,9 +111,10 @@ class AssetQuery:
         currency: that an open offer asks for; zero address for the native coin.
         at_most: highest price of an open offer in ``currency`` (native coin if that is None).
         on_sale: has an open offer.
+        code: the newest version has, or has no files that run code when they are loaded; not known is neither.
         sort: order; relevance needs ``text``, price needs one currency (native if None).
         descending: reversed; None for what is usual for the sort.
-        facets: count values of task, framework, licence, tags and kind over all that match.
+        facets: count values of task, framework, licence, tags, code and kind over all that match.
         cursor: ``Page.next`` of the page before.
         limit: rows of a page, 1 to 500.
     """
@@ -129,6 +130,7 @@ class AssetQuery:
     currency: Address | None = None
     at_most: int | None = None
     on_sale: bool | None = None
+    code: bool | None = None
     sort: Sort = Sort.NEWEST
     descending: bool | None = None
     facets: bool = False

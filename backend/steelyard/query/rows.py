@@ -13,7 +13,10 @@ from steelyard.storage.cid import Codec, encode_cid
 
 Row: TypeAlias = tuple[Any, ...]
 
-VERSION: Final = "v.id, v.number, v.folder, v.root, v.size, v.node, v.publisher, v.published_at, v.flagged_at, v.pos, v.asset"
+VERSION: Final = (
+    "v.id, v.number, v.folder, v.root, v.size, v.node, v.publisher, v.published_at, v.flagged_at, v.pos, v.asset,"
+    " (SELECT k.value FROM card_values k WHERE k.folder = v.folder AND k.field = 'code')"
+)
 OFFER: Final = (
     "o.id, o.asset, o.seller, o.currency, o.price, o.bond, o.kind, o.scope, o.transferable, o.revocable, o.period,"
     ' o.renew_until, o.supply, o.deliver_within, o."window", o.allow_list, o.text, o.salt, o.version, o.opened_at,'
@@ -54,6 +57,7 @@ def to_version(row: Row) -> Version:
         published_at=row[7],
         flagged_at=row[8],
         block=row[9] >> SHIFT,
+        code=None if row[-1] is None else row[-1] == "yes",
     )
 
 

@@ -21,7 +21,7 @@ from steelyard.query.place import read_at
 from steelyard.query.rows import OFFER, VERSION, to_offer, to_version
 
 MAX_WORDS: Final = 16
-FACETS: Final = ("task", "framework", "licence", "tag")
+FACETS: Final = ("task", "framework", "licence", "tag", "code")
 MAX_FACET: Final = 50
 """Most values of a facet; those that are most frequent."""
 SHOWN_OFFERS: Final = 20
@@ -35,6 +35,8 @@ _FOLDER: Final = (
     "(SELECT v.folder FROM versions v JOIN cards c ON c.folder = v.folder WHERE v.asset = a.id"
     f" AND c.state = {CARD_THERE} ORDER BY v.number DESC LIMIT 1)"
 )
+# The one that would be bought: its mark is not that of an older one which the store has.
+_NEWEST: Final = "(SELECT v.folder FROM versions v WHERE v.asset = a.id ORDER BY v.number DESC LIMIT 1)"
 _OPEN: Final = "o.asset = a.id AND o.closed_at IS NULL AND o.epoch = a.epoch"
 _SALES: Final = "(SELECT COUNT(*) FROM purchases s WHERE s.asset = a.id AND s.state IN (1, 2, 3, 5))"
 _ASSET: Final = (
@@ -178,6 +180,9 @@ def _where(reader: Reader, query: AssetQuery) -> Sql:
     if query.on_sale is not None:
         sql = f"EXISTS (SELECT 1 FROM offers o WHERE {_OPEN})"
         found.append((sql if query.on_sale else f"NOT {sql}", ()))
+    if query.code is not None:
+        sql = f"EXISTS (SELECT 1 FROM card_values k WHERE k.folder = {_NEWEST} AND k.field = 'code' AND k.value = ?)"
+        found.append((sql, ("yes" if query.code else "no",)))
     return " AND ".join(sql for sql, _ in found), tuple(item for _, items in found for item in items)
 
 

@@ -1,7 +1,8 @@
-"""Model cards and node files of the versions in the index: fetched from the store, checked, and written beside it.
+"""Model cards, node files and marks of the versions in the index: fetched from the store, checked, and written beside it.
 
 The bytes come from strangers: a card is checked against the folder's digest on the chain, at most 256 KiB, and
-read by :mod:`steelyard.domain.card`; positions count only where they hash to the node. What cannot be fetched is
+read by :mod:`steelyard.domain.card`; positions count only where they hash to the node; whether files run code when they are
+loaded is what a manifest of at most 1 MiB declares, and unknown otherwise. What cannot be fetched is
 tried again, each time later, and those who fail least come first, one seller's after another's, so nobody's missing,
 huge or slow folder keeps the others waiting for long.
 """
@@ -18,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
+from steelyard.domain import manifest as manifests
 from steelyard.domain import node as nodes
 from steelyard.domain.card import MAX_CARD, Card, parse, plain_card
 from steelyard.domain.node import Node
@@ -25,7 +27,8 @@ from steelyard.domain.types import NodeId
 from steelyard.domain.words import words
 from steelyard.errors import DatabaseError, ManifestError, SteelyardError, VerificationError
 from steelyard.indexer.database import Database, Reader, Writer
-from steelyard.service.public import CARD, NODE
+from steelyard.service.declare import code_files
+from steelyard.service.public import CARD, MANIFEST, NODE
 from steelyard.storage.base import Store
 from steelyard.storage.cid import CID, Codec, encode_cid
 
@@ -33,6 +36,8 @@ THERE: Final = 1
 """``cards.state`` of a card that was read; below 0 how often it could not be."""
 FIRST_PAUSE: Final = 30
 """Seconds after the first failure; each further one doubles them."""
+MAX_MARK: Final = 1 << 20
+"""Most bytes of a manifest that is read for its mark: some 5,000 files."""
 LONGEST: Final = 12
 """Doublings at most: 30 s * 2^11 is 17 hours."""
 
@@ -54,6 +59,7 @@ class _Wanted:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
     card: Card
+    code: bool | None
     nodes: tuple[Node, ...]
 
 
@@ -139,7 +145,19 @@ def _read(store: Store, item: _Wanted) -> _Found:
     except ManifestError as exc:
         _LOG.info("front matter of folder 0x%s: %s", item.folder.hex(), exc)
         card = plain_card(data)
-    return _Found(card=card, nodes=_nodes(store, entries.get(NODE), item))
+    return _Found(
+        card=card, code=_code(store, entries.get(MANIFEST)), nodes=_nodes(store, entries.get(NODE), item)
+    )
+
+
+def _code(store: Store, cid: CID | None) -> bool | None:
+    """Return whether a manifest declares files that run code when they are loaded, or None if it cannot be told."""
+    if cid is None or store.file_size(cid) > MAX_MARK:
+        return None
+    try:
+        return bool(code_files(manifests.parse(store.read_file(cid, max_size=MAX_MARK))))
+    except ManifestError:
+        return None
 
 
 def _nodes(store: Store, cid: CID | None, item: _Wanted) -> tuple[Node, ...]:
@@ -212,7 +230,7 @@ def _write(writer: Writer, item: _Wanted, found: _Found | None, now: int) -> Non
     writer.execute("DELETE FROM card_values WHERE folder = ?", (item.folder,))
     writer.many(
         "INSERT INTO card_values (folder, field, value) VALUES (?, ?, ?)",
-        [(item.folder, field, value) for field, value in sorted(_values(found.card))],
+        [(item.folder, field, value) for field, value in sorted(_values(found))],
     )
     for node in found.nodes:
         _write_node(writer, node)
@@ -231,9 +249,12 @@ def _searched(card: Card) -> str:
     return " ".join(words(" ".join((card.title or "", *card.tags, *card.datasets, *card.bases, card.text))))
 
 
-def _values(card: Card) -> set[tuple[str, str]]:
-    """Return what a card can be found and counted by, besides its words."""
+def _values(of: _Found) -> set[tuple[str, str]]:
+    """Return what a version can be found and counted by, besides its card's words."""
+    card = of.card
     fields = {"task": card.task, "framework": card.framework, "licence": card.licence}
     found = {(field, value) for field, value in fields.items() if value is not None}
+    if of.code is not None:
+        found.add(("code", "yes" if of.code else "no"))
     found |= {("tag", tag) for tag in card.tags} | {("metric", metric.name) for metric in card.metrics}
     return found | ({("title", card.title.lower())} if card.title else set())

@@ -131,6 +131,7 @@ def test_facets_filter_and_are_counted_over_all_that_match(shop: Shop) -> None:
         "framework": {"onnx": 1, "pytorch": 1},
         "licence": {"mit": 2, "apache-2.0": 1},
         "tag": {"vision": 2, "mnist": 1, "speech": 1, "text": 1},
+        "code": {},
         "kind": {"model": 3, "dataset": 1},
     }
     narrowed = shop[0].search(AssetQuery(facets=True, framework="onnx"))

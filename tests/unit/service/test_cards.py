@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from steelyard.domain.card import MAX_CARD
-from steelyard.domain.types import Address
+from steelyard.domain.types import Address, AssetId
 from steelyard.errors import DigestError
 from steelyard.indexer.database import Database, open_database
 from steelyard.query.audit import Audit
-from steelyard.query.model import AssetQuery, PaymentKind
-from steelyard.service.cards import FIRST_PAUSE, CardKeeper
+from steelyard.query.model import AssetQuery, PaymentKind, VersionQuery
+from steelyard.service.cards import FIRST_PAUSE, MAX_MARK, CardKeeper
 from steelyard.storage.cid import Codec, digest_of, encode_cid
 from steelyard.storage.dagpb import Link
 from steelyard.storage.embedded import EmbeddedStore
-from tests.unit.query.folders import add_folder
+from tests.unit.query.folders import add_folder, manifest_of
 from tests.unit.query.world import ALICE, BOB, World
 
 CARD = b"---\nlicense: mit\ntags: [vision]\n---\n# Digits\n"
@@ -126,6 +126,59 @@ def test_false_front_matter_leaves_the_text(shop: Shop) -> None:
     assert shop.keeper.step() == 1
     assert shop.found("laughing") == ["bomb"]
     assert shop.audit.search(AssetQuery(facets=True)).facets["tag"] == {}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "code"),
+    [
+        (manifest_of("onnx", "pickle+gzip+code"), True),
+        (manifest_of("onnx", "code"), False),
+        (b"{}", None),
+        (manifest_of("pickle+code")[:-1], None),
+        (manifest_of("pickle+code").ljust(MAX_MARK + 1), None),
+    ],
+    ids=["code", "none", "malformed", "cut off", "too large"],
+)
+def test_what_the_manifest_declares_is_known_before_anybody_buys(
+    shop: Shop, manifest: bytes, code: bool | None
+) -> None:
+    asset = shop.publish("digits", add_folder(shop.store, CARD, manifest=manifest))
+    assert shop.keeper.step() == 1 and shop.found("vision") == ["digits"]
+    latest = shop.audit.asset(AssetId(asset)).latest
+    assert latest is not None and latest.code is code
+    counted = {} if code is None else {"yes" if code else "no": 1}
+    assert shop.audit.search(AssetQuery(facets=True)).facets["code"] == counted
+    for asked in (True, False):
+        assert shop.audit.search(AssetQuery(code=asked)).total == int(code is asked)
+
+
+def test_the_mark_is_that_of_the_newest_version(shop: Shop) -> None:
+    asset = AssetId(shop.publish("digits", add_folder(shop.store, CARD, manifest=manifest_of("onnx"))))
+    shop.keeper.step()
+    assert shop.audit.search(AssetQuery(code=False)).total == 1
+    shop.world.publish(asset, ALICE, folder=b"\x09" * 32)  # which the store does not have
+    shop.world.tick()
+    shop.world.feed(shop.database)
+    shop.keeper.step()
+    assert shop.found("vision") == ["digits"]
+    assert [item.code for item in shop.audit.versions(VersionQuery(asset=asset)).items] == [None, False]
+    assert shop.audit.search(AssetQuery(code=False)).total == 0
+
+
+def test_a_manifest_that_is_missing_is_waited_for(shop: Shop, tmp_path: Path) -> None:
+    elsewhere = EmbeddedStore(tmp_path / "elsewhere")
+    folder = add_folder(elsewhere, CARD, manifest=manifest_of("pickle+code"))
+    for block in elsewhere.walk(encode_cid(folder, codec=Codec.DAG_PB)):
+        data = elsewhere.get_block(block.cid)
+        if b"pickle+code" not in data:
+            shop.store.put_block(block.cid, data)
+    shop.publish("digits", folder)
+    shop.keeper.step()
+    assert shop.found("vision") == []
+    add_folder(shop.store, CARD, manifest=manifest_of("pickle+code"))
+    shop.clock.now += FIRST_PAUSE
+    shop.keeper.step()
+    assert shop.audit.search(AssetQuery(code=True)).total == 1
 
 
 @pytest.mark.parametrize("entries", [{}, {"README.md": None}])
