@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -32,12 +33,17 @@ from steelyard.service.locks import locked
 from steelyard.service.public import PublicFolder
 from steelyard.service.sealing import seal_chunks, store_folder
 from steelyard.service.staging import Needed, Stage
-from steelyard.storage.cid import parse_cid
+from steelyard.storage.base import Store
+from steelyard.storage.cid import CID, parse_cid
 from steelyard.storage.embedded import EmbeddedStore
+from steelyard.storage.gateway import REQUESTS, GatewayStore
+from steelyard.storage.server import StoreServer
 
 _THREADS = cores()
 _MEMORY_BAR = 100
 _TAG = 16
+_FAR = 0.05
+"""Seconds that a gateway far away takes for an answer, beside its bytes."""
 _NODE = Node(salt=bytes(32), positions=(Position(b"\x00" * 12 + b"\x07" * 20, 10_000),))
 
 
@@ -64,12 +70,20 @@ def publish(path: Path, store: EmbeddedStore, *, key: bytes = bare.KEY) -> Publi
     return Published(PublicFolder(cid=cid, entries=entries, manifest=manifest), source.files[0].sha256)
 
 
-def pull(published: Published, store: EmbeddedStore, target: Path) -> None:
+def pull(published: Published, store: Store, target: Path) -> None:
     """Fetch, verify, decrypt and write a file, as ``steelyard pull`` does."""
     opened = Opened(store, published.folder, key=Secret(bare.KEY))
     stage = Stage(target)
     needed = Needed(entry=published.folder.manifest.files[0], digest=published.digest)
     stage.fetch(opened, [needed], threads=_THREADS, progress=None, opening=lambda chunk: None)
+
+
+class _Far(EmbeddedStore):
+    """A store whose answers are long on their way."""
+
+    def _fetch(self, cid: CID, limit: int) -> bytes:
+        time.sleep(_FAR)
+        return super()._fetch(cid, limit)
 
 
 class _Numbered:
@@ -144,18 +158,20 @@ def rows(setting: Setting) -> list[Outcome]:
         for _, entry in list(taker.files()):
             os.unlink(entry.path)
 
-    times = interleave(
-        {
-            # Another key each time, so that every block is new to the store.
-            "publish": lambda: publish(plain, taker, key=os.urandom(32)),
-            "bare publish": lambda: _bare_publish(plain, fresh()),
-            "cp": lambda: _copy(plain, fresh()),
-            "pull": lambda: pull(published, kept, fresh()),
-            "bare pull": lambda: _bare_pull(sealed, fresh()),
-        },
-        rounds=setting.rounds,
-        after=clean,
-    )
+    with StoreServer(_Far(kept.path)) as server, GatewayStore(server.url) as far:
+        times = interleave(
+            {
+                # Another key each time, so that every block is new to the store.
+                "publish": lambda: publish(plain, taker, key=os.urandom(32)),
+                "bare publish": lambda: _bare_publish(plain, fresh()),
+                "cp": lambda: _copy(plain, fresh()),
+                "pull": lambda: pull(published, kept, fresh()),
+                "bare pull": lambda: _bare_pull(sealed, fresh()),
+                "far pull": lambda: pull(published, far, fresh()),
+            },
+            rounds=setting.rounds,
+            after=clean,
+        )
     speed = {name: size / MB / times.median(name) for name in times.seconds}
     found: list[Outcome] = [
         Row(
@@ -170,6 +186,16 @@ def rows(setting: Setting) -> list[Outcome]:
         )
         for name in ("publish", "pull")
     ]
+    found.append(
+        Row(
+            name=f"pull, gateway of {1000 * _FAR:.0f} ms an answer",
+            unit="MB/s",
+            ours=speed["far pull"],
+            peer=speed["pull"],
+            limit=REQUESTS * MIB / _FAR / MB,
+            against=f"limit: {REQUESTS} blocks for each answer's time; peer: the same from the folder",
+        )
+    )
     idle = _peak(setting.root, [])
     places = str(plain), str(fresh()), str(fresh())
     for name, what in (("publish", "publish"), ("publish and pull", "both")):

@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 from steelyard.crypto.content import check_root
-from steelyard.crypto.stream import in_order
+from steelyard.domain.parallel import in_order
 from steelyard.domain.records import VersionState
 from steelyard.domain.types import Version
 from steelyard.errors import NotFoundError, VerificationError
@@ -43,7 +43,8 @@ def check(
     chunks = Chunks(context.store, folder)
     roots: list[bytes] = []
     done = 0
-    for root in in_order(chunks.root, range(chunks.geometry.chunks), context.settings.threads + 2):
+    threads = chunks.workers(context.settings.threads)
+    for root in in_order(chunks.root, range(chunks.geometry.chunks), threads):
         done += chunks.geometry.chunk_length(len(roots))
         roots.append(root)
         if progress is not None:

@@ -1,12 +1,12 @@
 """The chunks of a version in the store, one at a time and in any order: what is public of them, and opened with the key.
 
-Memory does not grow with the version: of tags and leaf list too, only the block at hand is held. Several threads may use one object.
+Memory does not grow with the version: of tags and leaf list too, only the blocks at hand are held. Several threads may use one object.
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from collections import OrderedDict
 from typing import Final
 
 from steelyard.crypto.content import CHUNK_SIZE, HASH_SIZE, LEAVES_PER_CHUNK, TAG_SIZE, Geometry
@@ -20,14 +20,13 @@ from steelyard.storage.reader import Reader
 from steelyard.storage.unixfs import CHUNK as BLOCK
 
 _LIST: Final = HASH_SIZE * LEAVES_PER_CHUNK
+_HELD: Final = 4
 
 
-@dataclass
 class _Own(threading.local):
-    """What a thread has for itself: a reader, and the blocks of the lists that it read last."""
+    """What a thread has for itself: a reader."""
 
     reader: Reader | None = None
-    blocks: dict[str, tuple[int, bytes]] = field(default_factory=dict)
 
 
 class Chunks:
@@ -44,6 +43,8 @@ class Chunks:
         self.geometry = Geometry(folder.manifest.size)
         self._store = store
         self._own = _Own()
+        self._lists: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._lock = threading.Lock()
         expected = {
             CIPHERTEXT: self.geometry.size,
             TAGS: TAG_SIZE * self.geometry.chunks,
@@ -80,6 +81,10 @@ class Chunks:
         """Return a chunk's root, from its public bytes; raises as :meth:`ciphertext` does."""
         return chunk_root(index, ciphertext=self.ciphertext(index), salted=self.salted(index))
 
+    def workers(self, threads: int) -> int:
+        """Return how many chunks to work on at a time with so many threads of the processor: some wait for the store."""
+        return max(threads + 2, self._store.at_once)
+
     def _reader(self) -> Reader:
         if self._own.reader is None:
             self._own.reader = self._store.reader()
@@ -92,14 +97,19 @@ class Chunks:
         return data
 
     def _listed(self, name: str, offset: int, length: int) -> bytes:
-        # Neither an entry of the tags nor a chunk's part of the leaf list lies across two blocks.
+        # Neither an entry of the tags nor a chunk's part of the leaf list lies across two blocks. The threads are at chunks near each
+        # other, so they share the blocks that were used last: who comes first fetches, and the others wait for it.
         place, inside = divmod(offset, BLOCK)
-        held = self._own.blocks.get(name)
-        if held is None or held[0] != place:
-            total = TAG_SIZE * self.geometry.chunks if name == TAGS else HASH_SIZE * self.geometry.leaves
-            held = place, self._read(name, place * BLOCK, min(BLOCK, total - place * BLOCK))
-            self._own.blocks[name] = held
-        return held[1][inside : inside + length]
+        with self._lock:
+            held = self._lists.get((name, place))
+            if held is None:
+                total = TAG_SIZE * self.geometry.chunks if name == TAGS else HASH_SIZE * self.geometry.leaves
+                held = self._read(name, place * BLOCK, min(BLOCK, total - place * BLOCK))
+                self._lists[name, place] = held
+                if len(self._lists) > _HELD:
+                    self._lists.popitem(last=False)
+            self._lists.move_to_end((name, place))
+        return held[inside : inside + length]
 
 
 class Opened(Chunks):

@@ -26,11 +26,12 @@ from steelyard.crypto.content import Geometry
 from steelyard.crypto.delivery import content_key, key_commitment, key_point
 from steelyard.crypto.derive import key_scalar
 from steelyard.crypto.secret import Secret
-from steelyard.crypto.stream import in_order, seal_chunk
+from steelyard.crypto.stream import seal_chunk
 from steelyard.domain import manifest as manifests
 from steelyard.domain.jsontext import parse_json
 from steelyard.domain.manifest import Manifest
 from steelyard.domain.node import Node
+from steelyard.domain.parallel import in_order
 from steelyard.domain.passive import check_passive
 from steelyard.domain.types import AssetId, Version
 from steelyard.errors import ManifestError, SteelyardError

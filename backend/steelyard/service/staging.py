@@ -17,8 +17,9 @@ from io import FileIO
 from pathlib import Path
 
 from steelyard.crypto.content import CHUNK_SIZE, check_root
-from steelyard.crypto.stream import OpenedChunk, in_order
+from steelyard.crypto.stream import OpenedChunk
 from steelyard.domain.manifest import FileEntry
+from steelyard.domain.parallel import in_order
 from steelyard.errors import DigestError
 from steelyard.service.chunks import Opened
 from steelyard.service.public import Progress
@@ -123,7 +124,7 @@ class Stage:
                 part.end()
         parts = [part for part in parts if part.missing]
         try:
-            for chunk in in_order(opened.open, list(_indices(parts)), threads + 2):
+            for chunk in in_order(opened.open, list(_indices(parts)), opened.workers(threads)):
                 opening(chunk)
                 self.note_root(chunk.index, chunk.root)
                 done += _spread(chunk, parts)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from steelyard.domain.parallel import in_order
 from steelyard.errors import InputError, StoreError, VerificationError
 from steelyard.storage.cid import CID, Codec, codec_of, parse_cid
 from steelyard.storage.dagpb import MAX_BLOCK, Link, check_name, decode_node
@@ -44,6 +45,9 @@ class Store(ABC):
     Every method may raise `StoreError` when the store does not answer, and `InputError` for a malformed CID.
     Instances may be used from several threads.
     """
+
+    at_once: int = 1
+    """Blocks to ask for at a time by who needs many: more than one where an answer is long on its way."""
 
     @property
     @abstractmethod
@@ -341,23 +345,33 @@ class Store(ABC):
         todo: list[tuple[CID, int | None]] = [(parse_cid(cid), None)]
         seen: set[CID] = set()
         count = 0
+
+        def following() -> Iterator[tuple[CID, int | None]]:
+            """Yield what comes next, up to an inner node: what follows it stands in it."""
+            nonlocal count
+            while todo:
+                name, declared = todo.pop()
+                if name in seen:
+                    continue
+                if not repeat:
+                    seen.add(name)
+                count += 1
+                if count > MAX_WALK:
+                    raise VerificationError(f"{cid} has more than {MAX_WALK} blocks")
+                yield name, declared
+                if codec_of(name) is not Codec.RAW:
+                    return
+
+        def visit(item: tuple[CID, int | None]) -> tuple[CID, int | None, bytes | None]:
+            name, declared = item
+            unasked = codec_of(name) is Codec.RAW and not leaves
+            return name, declared, None if unasked else self.get_block(name)
+
         while todo:
-            name, declared = todo.pop()
-            if name in seen:
-                continue
-            if not repeat:
-                seen.add(name)
-            count += 1
-            if count > MAX_WALK:
-                raise VerificationError(f"{cid} has more than {MAX_WALK} blocks")
-            raw = codec_of(name) is Codec.RAW
-            if raw and not leaves:
-                yield name, declared, None
-                continue
-            block = self.get_block(name)
-            yield name, declared, block
-            if not raw:
-                todo.extend((link.cid, link.tsize) for link in reversed(decode_node(block).links))
+            for name, declared, block in in_order(visit, following(), self.at_once if leaves else 1):
+                yield name, declared, block
+                if block is not None and codec_of(name) is not Codec.RAW:
+                    todo.extend((link.cid, link.tsize) for link in reversed(decode_node(block).links))
 
     def close(self) -> None:  # noqa: B027  # nothing to close is the usual case
         """Let go of connections; the store may not be used afterwards."""

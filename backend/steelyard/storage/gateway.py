@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 """Longest wait for a connection."""
 
+REQUESTS = 8
+"""Requests under way at a time, by who needs many blocks: each waits for its answer, and holds a block."""
+
 PROBE = "bafkqaaa"
 """The empty block whose identifier holds it; every trustless gateway answers it."""
 
@@ -32,6 +35,8 @@ _PIECE = 1 << 16
 
 class GatewayStore(Store):
     """A read-only store behind a trustless gateway."""
+
+    at_once = REQUESTS
 
     def __init__(self, url: str, *, timeout: float = 30.0) -> None:
         """Remember the gateway; nothing is sent yet.
@@ -120,7 +125,7 @@ class GatewayStore(Store):
 
         if self._pool is None:
             # Shared by all threads. No proxy of the environment is used.
-            self._pool = urllib3.PoolManager(num_pools=1, maxsize=16, retries=False)
+            self._pool = urllib3.PoolManager(num_pools=1, maxsize=2 * REQUESTS, retries=False)
         deadline = time.monotonic() + self._timeout
         response = self._pool.request(
             method,

@@ -2,9 +2,8 @@
 
 Calls go through ``ipfshttpclient`` 0.8.0a2 (measured against thin code of our own in docs/store.md). Three
 things it does not do are added around it: an answer is read with a limit on its bytes and on its time, since
-the library would read whatever comes; errors that it lets through are mapped; and each thread has a client of
-its own, for its session is not made for sharing. Its check of the daemon's version is not used: it knows none
-later than 2021.
+the library would read whatever comes; errors that it lets through are mapped; and a client is used by one thread at a
+time, for its session is not made for sharing. Its check of the daemon's version is not used: it knows none later than 2021.
 
 Files are cut into blocks here and sent as blocks, so the identifiers do not depend on how the node is
 configured.
@@ -14,10 +13,10 @@ from __future__ import annotations
 
 import io
 import ipaddress
-import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -25,6 +24,7 @@ from steelyard.errors import ConfigError, NotFoundError, StoreError
 from steelyard.storage.base import Store
 from steelyard.storage.cid import CID, codec_of
 from steelyard.storage.dagpb import MAX_BLOCK
+from steelyard.storage.gateway import REQUESTS
 
 if TYPE_CHECKING:
     import ipfshttpclient
@@ -42,6 +42,8 @@ _CODEC_NAMES = {0x55: "raw", 0x70: "dag-pb"}
 class KuboStore(Store):
     """A store behind a Kubo RPC endpoint."""
 
+    at_once = REQUESTS
+
     def __init__(self, url: str, *, timeout: float = 60.0, pin_timeout: float = 600.0) -> None:
         """Remember the endpoint; nothing is sent yet.
 
@@ -56,9 +58,7 @@ class KuboStore(Store):
         self._address, self._auth, self._name = _parse_endpoint(url)
         self._timeout = timeout
         self._pin_timeout = pin_timeout
-        self._local = threading.local()
-        self._lock = threading.Lock()
-        self._clients: list[ipfshttpclient.Client] = []
+        self._idle: list[ipfshttpclient.Client] = []
 
     @property
     def name(self) -> str:
@@ -66,12 +66,9 @@ class KuboStore(Store):
         return self._name
 
     def close(self) -> None:
-        """Close the connections of all threads."""
-        with self._lock:
-            clients, self._clients = self._clients, []
-            self._local = threading.local()
-        for client in clients:
-            client.close()
+        """Close all connections."""
+        while self._idle:
+            self._idle.pop().close()
 
     def version(self) -> str:
         """Return the version that the node reports.
@@ -131,7 +128,7 @@ class KuboStore(Store):
     # -- private ---------------------------------------------------------------------------------------------
 
     def _ask(self, doing: str, call: Callable[[ipfshttpclient.Client], Any]) -> Any:
-        """Make a call with this thread's client, and turn every error of the library into one of ours."""
+        """Make a call with a client that nobody else has, and turn every error of the library into one of ours."""
         # Lazy: the library and what it pulls in take 0.2 s to import, and most commands need none of it.
         import ipfshttpclient.exceptions as theirs
         import requests
@@ -139,7 +136,8 @@ class KuboStore(Store):
 
         for last_try in (False, True):
             try:
-                return call(self._client())
+                with self._client() as client:
+                    return call(client)
             except theirs.ErrorResponse as exc:
                 raise _Refused(f"{self._name}, {doing}: {exc}") from exc
             except (AssertionError, LookupError, TypeError) as exc:
@@ -152,32 +150,36 @@ class KuboStore(Store):
                     raise StoreError(f"{self._name} failed, {doing}: {exc}") from exc
         raise AssertionError("unreachable")
 
-    def _client(self) -> ipfshttpclient.Client:
-        client = getattr(self._local, "client", None)
-        if client is None:
-            import ipfshttpclient
+    @contextmanager
+    def _client(self) -> Iterator[ipfshttpclient.Client]:
+        try:
+            client = self._idle.pop()
+        except IndexError:
+            client = self._connect()
+        try:
+            yield client
+        finally:
+            self._idle.append(client)
 
-            # It hands urllib3 an argument that does nothing any more; the category depends on urllib3's
-            # version.
-            for category in (DeprecationWarning, FutureWarning):
-                warnings.filterwarnings("ignore", "The 'strict' parameter is no longer needed", category)
-            client = ipfshttpclient.Client(
-                self._address,
-                chunk_size=MAX_BLOCK,
-                session=True,
-                auth=self._auth,
-                timeout=(CONNECT_SECONDS, self._timeout),
-                username=None,
-                password=None,
-            )
-            # The library offers no way to set these. Its version is pinned exactly, and a test fails without
-            # them.
-            session: requests.Session = client._client._session
-            session.trust_env = False  # no proxy, and no password from .netrc, for a node named by an address
-            session.hooks["response"].append(self._bounded)
-            self._local.client = client
-            with self._lock:
-                self._clients.append(client)
+    def _connect(self) -> ipfshttpclient.Client:
+        import ipfshttpclient
+
+        # It hands urllib3 an argument that does nothing any more; the category depends on urllib3's version.
+        for category in (DeprecationWarning, FutureWarning):
+            warnings.filterwarnings("ignore", "The 'strict' parameter is no longer needed", category)
+        client = ipfshttpclient.Client(
+            self._address,
+            chunk_size=MAX_BLOCK,
+            session=True,
+            auth=self._auth,
+            timeout=(CONNECT_SECONDS, self._timeout),
+            username=None,
+            password=None,
+        )
+        # The library offers no way to set these. Its version is pinned exactly, and a test fails without them.
+        session: requests.Session = client._client._session
+        session.trust_env = False  # no proxy, and no password from .netrc, for a node named by an address
+        session.hooks["response"].append(self._bounded)
         return client
 
     def _bounded(self, response: requests.Response, **options: Any) -> requests.Response:

@@ -78,6 +78,7 @@ class SeveralStores(Store):
             raise InputError("at least one store to write to is needed")
         self.writers = tuple(writers)
         self._sources = [_Source(store) for store in (*writers, *readers)]
+        self.at_once = max(source.store.at_once for source in self._sources)
         self._clock = clock
         self._lock = threading.Lock()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from steelyard.service.staging import Needed, Stage
 from steelyard.storage.base import Store
 from steelyard.storage.cid import CID, parse_cid
 from steelyard.storage.embedded import EmbeddedStore
+from steelyard.storage.gateway import REQUESTS, GatewayStore
+from steelyard.storage.server import StoreServer
 from tests.unit.service.sealer import market, seal
 
 NAMES = ("a.bin", "b.bin", "c.txt")
@@ -115,6 +118,34 @@ def test_a_file_with_another_digest_than_the_sealed_one_is_refused(
     with pytest.raises(DigestError, match="sealed manifest"):
         fetch(stage, chunks, [Needed(entry=item.entry, digest=bytes(32))])
     assert not stage.has(bytes(32)) and not list((tmp_path / "stage").glob("*.part"))
+
+
+class Counted(EmbeddedStore):
+    """Counts how often it is asked for a block."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.asked: Counter[CID] = Counter()
+
+    def _fetch(self, cid: CID, limit: int) -> bytes:
+        self.asked[cid] += 1
+        return super()._fetch(cid, limit)
+
+
+def test_a_gateway_is_asked_for_many_chunks_and_once_for_the_lists(
+    store: EmbeddedStore, sealed: SealedVersion, folder: Path, tmp_path: Path
+) -> None:
+    counted = Counted(store.path)
+    with StoreServer(counted) as server, GatewayStore(server.url) as gateway:
+        chunks = opened(gateway, sealed)
+        assert chunks.workers(2) == REQUESTS and opened(store, sealed).workers(2) == 4
+        before = dict(counted.asked)
+        stage, items = Stage(tmp_path / "stage"), needed(chunks)
+        fetch(stage, chunks, items)
+    for item in items:
+        assert stage.whole(item.digest).read_bytes() == (folder / item.entry.path).read_bytes()
+    for name in ("tags", "leaves"):
+        assert counted.asked[chunks.folder.entries[name]] - before[chunks.folder.entries[name]] == 1
 
 
 @pytest.mark.parametrize("name", ["ciphertext", "tags", "leaves"])

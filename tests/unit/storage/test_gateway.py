@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 
@@ -19,10 +20,10 @@ from steelyard.errors import (
     StoreError,
 )
 from steelyard.storage.car import export_car
-from steelyard.storage.cid import cid_of
+from steelyard.storage.cid import CID, Codec, cid_of, codec_of
 from steelyard.storage.dagpb import MAX_BLOCK
 from steelyard.storage.embedded import EmbeddedStore
-from steelyard.storage.gateway import GatewayStore
+from steelyard.storage.gateway import REQUESTS, GatewayStore
 from steelyard.storage.server import StoreServer
 from steelyard.storage.unixfs import CHUNK
 from tests.unit.storage.liar import Answer, liar, says, stalls
@@ -50,6 +51,42 @@ def test_what_we_serve_can_be_read(
     assert b"".join(export_car(gateway, root)) == b"".join(export_car(store, root))
     with pytest.raises(NotFoundError, match="127.0.0.1"):
         gateway.get_block(cid_of(b"gone"))
+
+
+class Far(EmbeddedStore):
+    """Answers for leaves only to so many requests together."""
+
+    def __init__(self, path: Path, together: int) -> None:
+        super().__init__(path)
+        self.asked: list[CID] = []
+        self._together = threading.Barrier(together)
+
+    def _fetch(self, cid: CID, limit: int) -> bytes:
+        if codec_of(cid) is Codec.RAW:
+            self.asked.append(cid)
+            self._together.wait(30)
+        return super()._fetch(cid, limit)
+
+
+def test_blocks_are_asked_for_ahead_and_come_in_order(store: EmbeddedStore, tmp_path: Path) -> None:
+    root = store.add_directory({f"{number:03}": BytesIO(b"%d" % number) for number in range(3 * REQUESTS)})
+    with StoreServer(Far(tmp_path / "store", REQUESTS)) as server, GatewayStore(server.url) as gateway:
+        assert list(gateway.blocks(root)) == list(store.blocks(root))
+
+
+def test_nothing_is_asked_for_after_a_failure(store: EmbeddedStore, tmp_path: Path) -> None:
+    files = {f"{number:03}": BytesIO(b"%d" % number) for number in range(5 * REQUESTS)}
+    root = store.add_directory(files)
+    (gone,) = (link.cid for link in store.list_directory(root) if link.name == f"{REQUESTS + 3:03}")
+    store._block_path(gone).unlink()
+    far = Far(tmp_path / "store", 1)
+    read = []
+    with StoreServer(far) as server, GatewayStore(server.url) as gateway:
+        with pytest.raises(NotFoundError, match=f"127.0.0.1.*{gone}"):
+            for name, _ in gateway.blocks(root):
+                read.append(name)
+        assert len(read) == 1 + REQUESTS + 3
+    assert len(far.asked) <= len(read) + REQUESTS + 1
 
 
 def test_the_largest_block_passes(gateway: GatewayStore, store: EmbeddedStore) -> None:
