@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from steelyard.chain.calls import Call, call_data
 from steelyard.chain.deployment import Deployment
-from steelyard.chain.rpc import BlockId, Rpc
+from steelyard.chain.hexdata import read_data, to_hex
+from steelyard.chain.rpc import BlockId, Rpc, block_param
 from steelyard.domain.abi import Value, decode, encode, topic
 from steelyard.domain.hash import keccak256
 from steelyard.domain.metered import terms_of
@@ -25,8 +26,21 @@ CLAIM = f"(bytes32,{METERED_TERMS},bytes)"
 OFFERED = topic(f"MeteredOffered(bytes32,bytes32,address,{METERED_TERMS})")
 OPENED = topic("ChannelOpened(bytes32,bytes32,address,bytes32,address,uint64,uint128)")
 CLAIMED = topic("UsageClaimed(bytes32,bytes32,address,(bytes32,uint128,uint128,uint64,bytes32)[])")
+CHANGED = (
+    OPENED,
+    topic("ChannelToppedUp(bytes32,bytes32,address,uint128,uint128)"),
+    CLAIMED,
+    topic("ChannelClosing(bytes32,bytes32,address,uint40)"),
+    topic("ChannelClosed(bytes32,bytes32,address,address,uint128)"),
+)
+"""Every event with which what is stored about a channel changes."""
 MAX_ROWS = 500
 """Vouchers in one claim: safe below 16,777,216 gas."""
+_BATCH: Final = 100
+"""Calls in one request; more are refused by some endpoints."""
+_CHANNEL: Final = "channels(bytes32)"
+_STORED: Final = ("uint104", "uint104", "uint40", "uint8")
+_USES: Final = ("(bytes32,uint128,uint128,uint64,bytes32)[]",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,12 +211,30 @@ class ChannelViews:
 
     def channel(self, channel: ChannelId) -> StoredChannel:
         """Return what is stored about a channel."""
-        kinds = ("uint104", "uint104", "uint40", "uint8")
-        deposit, claimed, closes_at, state = self._ask("channels(bytes32)", kinds, channel)
-        assert isinstance(deposit, int) and isinstance(claimed, int) and isinstance(closes_at, int)
-        if not isinstance(state, int) or state >= len(ChannelState):
-            raise VerificationError("that is no state of a channel")
-        return StoredChannel(deposit=deposit, claimed=claimed, closes_at=closes_at, state=ChannelState(state))
+        return _stored(self._ask(_CHANNEL, _STORED, channel))
+
+    def channels(self, channels: Sequence[ChannelId]) -> list[StoredChannel]:
+        """Return what is stored about many channels, in as few requests as endpoints take."""
+        found, at = [], block_param(self.block)
+        for start in range(0, len(channels), _BATCH):
+            calls = [
+                ("eth_call", ({"to": to_hex(self._at), "data": to_hex(call_data(_CHANNEL, channel))}, at))
+                for channel in channels[start : start + _BATCH]
+            ]
+            for answer in self._rpc.batch(calls):
+                found.append(_stored(self._read(_STORED, read_data(answer, "result of eth_call"))))
+        return found
+
+    def changed(self, *, first: int, last: int) -> set[ChannelId]:
+        """Return the channels of which anything stored changed in some blocks, from their log."""
+        found: set[ChannelId] = set()
+        for log in self._rpc.get_logs([self._at], (CHANGED,), first=first, last=last):
+            if log.topics[0] == CLAIMED:
+                uses: Any = decode(_USES, log.data)[0]
+                found.update(ChannelId(use[0]) for use in uses)
+            else:
+                found.add(ChannelId(log.topics[2]))
+        return found
 
     def offer(self, offer: OfferId) -> MeteredOfferState:
         """Return what is stored about a metered offer."""
@@ -255,7 +287,7 @@ class ChannelViews:
         """Return what was claimed under an offer, from the log of some blocks."""
         found = []
         for log in self._rpc.get_logs([self._at], (CLAIMED, None, offer), first=first, last=last):
-            uses: Any = decode(("(bytes32,uint128,uint128,uint64,bytes32)[]",), log.data)[0]
+            uses: Any = decode(_USES, log.data)[0]
             for channel, amount, units, sequence, root in uses:
                 found.append(
                     Claimed(
@@ -271,8 +303,20 @@ class ChannelViews:
         return found
 
     def _ask(self, signature: str, kinds: Sequence[str], *values: Value) -> tuple[Value, ...]:
-        data = self._rpc.eth_call(self._at, call_data(signature, *values), block=self.block)
+        return self._read(
+            kinds, self._rpc.eth_call(self._at, call_data(signature, *values), block=self.block)
+        )
+
+    def _read(self, kinds: Sequence[str], data: bytes) -> tuple[Value, ...]:
         try:
             return decode(kinds, data)
         except VerificationError as exc:
             raise VerificationError(f"0x{self._at.hex()} does not answer as {CONTRACT}") from exc
+
+
+def _stored(values: tuple[Value, ...]) -> StoredChannel:
+    deposit, claimed, closes_at, state = values
+    assert isinstance(deposit, int) and isinstance(claimed, int) and isinstance(closes_at, int)
+    if not isinstance(state, int) or state >= len(ChannelState):
+        raise VerificationError("that is no state of a channel")
+    return StoredChannel(deposit=deposit, claimed=claimed, closes_at=closes_at, state=ChannelState(state))

@@ -27,10 +27,11 @@ from steelyard.chain.outbox import Outbox
 from steelyard.chain.outbox_file import OutboxState
 from steelyard.crypto.metering import compact
 from steelyard.domain.hash import keccak256
-from steelyard.domain.metering import ChannelId, ChannelState
+from steelyard.domain.metering import ChannelId, ChannelState, Voucher
 from steelyard.domain.types import Address, OfferId
 from steelyard.errors import RefusedError, SteelyardError
-from steelyard.gateway.books import CLOSED, Books, voucher_of
+from steelyard.gateway.books import CLOSED, OPEN, Books, voucher_of
+from steelyard.gateway.records import Records
 from steelyard.metering.agreement import Agreement, Place, Signed
 from steelyard.service.context import Context
 from steelyard.service.dispatch import go_on
@@ -117,7 +118,7 @@ class Claimer:
         self._rules = rules
         self._tell = tell
         self._place = Place.of(context.chain_id, channels)
-        self._views = ChannelViews(context.rpc, channels)
+        self._records = Records(context.rpc, ChannelViews(context.rpc, channels), clock=time.monotonic)
         self._calls = ChannelCalls(channels)
         self._holder = secrets.token_hex(8)
 
@@ -157,13 +158,12 @@ class Claimer:
 
     def _due(self) -> list[Due]:
         with self._books.tables.read() as db:
-            rows = db.rows(_UNCLAIMED)
-        head = self._context.rpc.get_block("latest")
-        views, found = self._views.at(head.hash), []
-        for channel, payer, signer, nonce, offer, *best, since, claimed in rows:
-            known = self._offers.get(OfferId(bytes(offer)))
-            if known is None:
-                continue
+            rows = [row for row in db.rows(_UNCLAIMED) if bytes(row[4]) in self._offers]
+        head, records = self._records.look([ChannelId(bytes(row[0])) for row in rows])
+        found, notes = [], []
+        for row, record in zip(rows, records, strict=True):
+            channel, payer, signer, nonce, offer, *best, since, claimed = row
+            known = self._offers[OfferId(bytes(offer))]
             agreement = Agreement.of(
                 self._place,
                 asset=known.asset,
@@ -173,17 +173,14 @@ class Claimer:
                 nonce=int.from_bytes(nonce, "big"),
             )
             assert agreement.channel == bytes(channel)
-            record = views.channel(agreement.channel)
             signed = voucher_of(agreement.channel, known.terms.price, best)
             amount = min(signed.voucher.amount, record.deposit) - record.claimed
-            over = record.state in (ChannelState.CLOSED, ChannelState.NONE)
-            self._note(
-                agreement.channel, record, over=over and record.state is ChannelState.CLOSED, due=amount
-            )
-            if over:
-                continue
-            found.append(self._judge(agreement, signed, record, max(0, amount), since, head.timestamp))
-            del claimed
+            over = record.state is ChannelState.CLOSED
+            if over or record.claimed != int(claimed) or (amount <= 0 and since is not None):
+                notes.append((signed.voucher, record, amount <= 0))
+            if not over and record.state is not ChannelState.NONE:
+                found.append(self._judge(agreement, signed, record, max(0, amount), since, head.timestamp))
+        self._note(notes)
         return found
 
     def _judge(
@@ -206,19 +203,26 @@ class Claimer:
             ripe=amount >= max(1, rules.at) or (amount > 0 and old),
         )
 
-    def _note(self, channel: ChannelId, record: StoredChannel, *, over: bool, due: int) -> None:
+    def _note(self, notes: list[tuple[Voucher, StoredChannel, bool]]) -> None:
+        """Enter what the chain says of channels, by their best voucher, and whether all of it is claimed."""
+        if not notes:
+            return
         with self._books.tables.write() as db:
-            db.execute(
-                "UPDATE gateway_channels SET claimed = ? WHERE channel = ? AND claimed <> ?",
-                (str(record.claimed), channel, str(record.claimed)),
-            )
-            if over:
-                db.execute("UPDATE gateway_channels SET state = ? WHERE channel = ?", (CLOSED, channel))
-            elif due <= 0:
+            # Sorted, so that two processes never wait for each other.
+            for voucher, record, paid in sorted(notes, key=lambda note: note[0].channel):
                 db.execute(
-                    "UPDATE gateway_channels SET unclaimed_since = NULL WHERE channel = ? AND unclaimed_since IS NOT NULL",
-                    (channel,),
+                    "UPDATE gateway_channels SET claimed = ?, state = ? WHERE channel = ?",
+                    (
+                        str(record.claimed),
+                        CLOSED if record.state is ChannelState.CLOSED else OPEN,
+                        voucher.channel,
+                    ),
                 )
+                if paid:
+                    db.execute(
+                        "UPDATE gateway_channels SET unclaimed_since = NULL WHERE channel = ? AND best_sequence = ?",
+                        (voucher.channel, voucher.sequence),
+                    )
 
     def _cheap(self) -> bool:
         if self._rules.max_fee is None:
