@@ -10,16 +10,17 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
-import enum
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from operator import attrgetter
 from typing import Final, TypeAlias
 
 from steelyard.errors import InputError
 
 Key: TypeAlias = tuple[int | bytes, ...]
 
-_VERSION: Final = b"\x01"
+_VERSION: Final = b"\x02"
 _DIGEST: Final = 8
 _MAX: Final = 400
 _APART: Final = frozenset(("cursor", "limit"))
@@ -73,18 +74,11 @@ def read(question: object, cursor: str, shape: Sequence[type]) -> Key:
 
 def _digest(question: object) -> bytes:
     """Return 8 bytes that another question, or another value of a filter, does not have."""
-    assert dataclasses.is_dataclass(question)
-    values = [
-        (item.name, _plain(getattr(question, item.name)))
-        for item in dataclasses.fields(question)
-        if item.name not in _APART
-    ]
-    return hashlib.sha256(repr((type(question).__name__, values)).encode()).digest()[:_DIGEST]
+    kind = type(question)
+    return hashlib.sha256(repr((kind.__name__, _filters(kind)(question))).encode()).digest()[:_DIGEST]
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, enum.Enum):
-        return value.name
-    if isinstance(value, tuple):
-        return tuple(_plain(item) for item in value)
-    return value
+@lru_cache
+def _filters(kind: type) -> Callable[[object], object]:
+    assert dataclasses.is_dataclass(kind)
+    return attrgetter(*(item.name for item in dataclasses.fields(kind) if item.name not in _APART))

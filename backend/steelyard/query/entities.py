@@ -10,7 +10,7 @@ from steelyard.errors import NotFoundError
 from steelyard.indexer.database import Reader
 from steelyard.indexer.schema import ROLES
 from steelyard.query import check, cursor
-from steelyard.query.events import KIND_OF
+from steelyard.query.fields import KIND_OF
 from steelyard.query.model import (
     Offer,
     OfferQuery,

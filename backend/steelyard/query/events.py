@@ -2,144 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
-from steelyard.domain.abi import Value, decode
-from steelyard.domain.events import TYPES, USE
-from steelyard.domain.metering import METERED_TERMS
-from steelyard.domain.types import TERMS, VERSION, AssetKind, OfferKind, Role, Scope
-from steelyard.errors import InputError, NotFoundError, TrailError, VerificationError
+import msgspec
+
+from steelyard.domain.plain import checksum, plain
+from steelyard.errors import InputError, NotFoundError
 from steelyard.indexer.database import Reader
 from steelyard.indexer.schema import MAX_LOG, ROLES, SHIFT, amount_bytes, amount_of, place
 from steelyard.query import check, cursor
+from steelyard.query.fields import FORMS, KIND_OF, KINDS, Fields
 from steelyard.query.model import Event, EventQuery, Page, Party
 from steelyard.query.place import read_at, span
 from steelyard.query.streams import MAX_STREAMS, Stream, page_sql
 
 Row: TypeAlias = tuple[Any, ...]
 
-KINDS: Final = tuple(TYPES.values())
-"""``events.kind`` by index."""
-KIND_OF: Final[Mapping[str, int]] = {kind.name: index for index, kind in enumerate(KINDS)}
 COLUMNS: Final = (
     "e.pos, e.time, e.kind, e.subject, e.id, e.actor, e.tx, e.asset, e.version, e.amount, e.currency, e.data"
 )
 """Columns of a row, in the order of :func:`event_rows`."""
 
-_POINT: Final = ("x", "y")
-_VERSION: Final = ("asset", "folder", "contentRoot", "size", "scheme", "key", "node")
-_TERMS: Final = (
-    *(
-        "seller",
-        "currency",
-        "price",
-        "bond",
-        "kind",
-        "scope",
-        "transferable",
-        "revocable",
-        "period",
-        "renewUntil",
-    ),
-    *("supply", "deliverWithin", "window", "allowList", "text", "salt", "version"),
+_HEAD: Final = tuple(
+    # Of an entry's JSON, by ``events.kind``: all that Event has, in its order.
+    '{"pos":%d,"block":%d,"log":%d,"time":%d,"tx":"0x%s",'
+    f'"name":"{kind.name}","contract":"{kind.contract}",'
+    '"subject":"0x%s","id":"0x%s","actor":"%s","asset":%s,"version":%s,"amount":%s,"currency":%s,"fields":%s}'
+    for kind in KINDS
 )
-_METERED_TERMS: Final = (
-    *(
-        "payee",
-        "currency",
-        "price",
-        "unit",
-        "version",
-        "node",
-        "window",
-        "inFlight",
-        "expiry",
-        "text",
-        "salt",
-    ),
-)
-_USE: Final = ("channel", "amount", "units", "sequence", "receiptsRoot")
-
-
-class Fields(Mapping[str, object]):
-    """The fields of an entry that are not indexed, decoded when they are first asked for: most lists never do."""
-
-    __slots__ = ("_data", "_kind", "_values")
-
-    def __init__(self, kind: int, data: bytes) -> None:
-        """Remember the kind (``events.kind``) and the ABI encoding."""
-        self._kind = kind
-        self._data = data
-        self._values: dict[str, object] | None = None
-
-    def __getitem__(self, name: str) -> object:
-        """Return a field.
-
-        Raises:
-            TrailError: the data does not fit the event.
-        """
-        return self._decoded()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """Return the names."""
-        return iter(KINDS[self._kind].names)
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(KINDS[self._kind].names)
-
-    def __repr__(self) -> str:
-        """Return the decoded fields."""
-        return repr(self._decoded())
-
-    def _decoded(self) -> dict[str, object]:
-        if self._values is None:
-            kind = KINDS[self._kind]
-            try:
-                values = decode(kind.types, self._data)
-            except VerificationError as exc:
-                raise TrailError(f"the index holds a false {kind.name}: {exc}") from exc
-            self._values = {
-                name: _named(kind.name, name, type_, value)
-                for name, type_, value in zip(kind.names, kind.types, values, strict=True)
-            }
-        return self._values
-
-
-def _named(event: str, name: str, type_: str, value: Value) -> object:
-    if isinstance(value, tuple):
-        if type_ == f"{USE}[]":
-            return [dict(zip(_USE, _fields(use), strict=True)) for use in value]
-        if type_ == METERED_TERMS:
-            return dict(zip(_METERED_TERMS, value, strict=True))
-        if type_ == VERSION:
-            return dict(
-                zip(
-                    _VERSION,
-                    (*value[:5], dict(zip(_POINT, _fields(value[5]), strict=True)), value[6]),
-                    strict=True,
-                )
-            )
-        if type_ == TERMS:
-            terms: dict[str, object] = dict(zip(_TERMS, value, strict=True))
-            kind, scope = value[4], value[5]
-            assert isinstance(kind, int) and isinstance(scope, int)
-            return terms | {"kind": OfferKind(kind).name.lower(), "scope": Scope(scope).name.lower()}
-        return dict(zip(_POINT, value, strict=True))
-    if isinstance(value, int) and event == "AssetRegistered" and name == "kind":
-        return AssetKind(value).name.lower()
-    if isinstance(value, int) and event == "RoleSet" and name == "role":
-        return Role(value).name.lower()
-    if isinstance(value, int) and name == "licence":
-        return value.to_bytes(32, "big")
-    return value
-
-
-def _fields(value: Value) -> tuple[Value, ...]:
-    assert isinstance(value, tuple)
-    return value
 
 
 def events(reader: Reader, query: EventQuery) -> Page[Event]:
@@ -235,6 +126,30 @@ def to_event(row: Row) -> Event:
         amount=None if amount is None else amount_of(amount),
         currency=currency,
         fields=Fields(kind, data),
+    )
+
+
+def to_json(row: Row) -> str:
+    """Return the entry of a row as JSON: what :func:`~steelyard.domain.plain.plain` makes of :func:`to_event`, without it in between."""
+    pos, time, kind, subject, id_, actor, tx, asset, version, amount, currency, data = row
+    form = FORMS[kind]
+    fields = None if form is None else form.write(data)
+    if fields is None:
+        return msgspec.json.encode(plain(to_event(row))).decode()
+    return _HEAD[kind] % (
+        pos,
+        pos >> SHIFT,
+        pos & MAX_LOG,
+        time,
+        tx.hex(),
+        subject.hex(),
+        id_.hex(),
+        checksum(actor),
+        "null" if asset is None else f'"0x{asset.hex()}"',
+        "null" if version is None else f'"0x{version.hex()}"',
+        "null" if amount is None else f'"{amount_of(amount)}"',
+        "null" if currency is None else f'"{checksum(currency)}"',
+        fields,
     )
 
 

@@ -9,7 +9,7 @@ from steelyard.errors import InputError, NotFoundError
 from steelyard.indexer.database import Reader
 from steelyard.query import check, cursor
 from steelyard.query.entities import require_asset
-from steelyard.query.events import KIND_OF, Fields
+from steelyard.query.fields import KIND_OF, Fields
 from steelyard.query.model import Holder, HolderQuery, Page
 from steelyard.query.place import end_place, read_at
 

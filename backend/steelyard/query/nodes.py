@@ -9,7 +9,7 @@ from steelyard.domain.types import BASIS, Address, account_word
 from steelyard.indexer.database import Reader
 from steelyard.indexer.schema import amount_of
 from steelyard.query.answers import Part
-from steelyard.query.events import KIND_OF, Fields
+from steelyard.query.fields import KIND_OF, Fields
 
 _POSITIONS: Final = 'SELECT n."index", n.payee, n.weight FROM positions n WHERE n.node = ? ORDER BY n."index"'
 _MOVES: Final = (

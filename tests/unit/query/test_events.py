@@ -15,7 +15,7 @@ from steelyard.domain.types import NATIVE
 from steelyard.errors import AmountError, InputError, NotFoundError
 from steelyard.indexer.schema import place
 from steelyard.query.audit import Audit
-from steelyard.query.events import KIND_OF, KINDS, Fields
+from steelyard.query.fields import KIND_OF, KINDS, Fields
 from steelyard.query.model import EventQuery, Party
 from tests.unit.query.world import ALICE, BOB, TOKEN, World
 
