@@ -74,7 +74,7 @@ def read(question: object, cursor: str, shape: Sequence[type]) -> Key:
 
 def _digest(question: object) -> bytes:
     """Return 8 bytes that another question, or another value of a filter, does not have."""
-    kind = type(question)
+    kind: type = type(question)
     return hashlib.sha256(repr((kind.__name__, _filters(kind)(question))).encode()).digest()[:_DIGEST]
 
 
