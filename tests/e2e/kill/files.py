@@ -3,7 +3,7 @@
     python -m tests.e2e.kill.campaign --files [KILLS] [MIB] [SEED]
 
 Each side is killed so many times (20 by default), at random places in the file, in processes of their own. Some kills of the publisher
-are followed by an edit of the file, which he finds out after the next one and takes back. Counted are: chunks that were in the store
+are followed by an edit of the file, which he finds out after the next one and takes back. Each process has 200 MiB of data at most. Counted are: chunks that were in the store
 and had to be sealed again (at most one a worker), blocks of the store that no journal accounts for (a second plaintext under a
 key and nonce would be one), bytes that a resumed pull did not find again, and files that differ at the end.
 """
@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import random
+import resource
 import secrets
 import signal
 import subprocess
@@ -40,6 +41,8 @@ MIB = 1 << 20
 THREADS = 2
 WORKERS = THREADS + WAITING
 _SECONDS = 300.0
+_MEMORY = 200 << 20
+"""Bytes of data that a child may have (``RLIMIT_DATA``)."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,7 @@ class Child:
 
 def child() -> None:
     """Do what the standard input says, and print how far it was at the start."""
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
     task = json.load(sys.stdin)
     market = Market(
         task["node"],
