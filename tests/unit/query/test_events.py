@@ -56,7 +56,7 @@ def test_an_asset_has_the_entries_of_its_nodes(full: Audit, history: World) -> N
         found = walk(full, EventQuery(asset=asset))
         assert [key(event) for event in found] == newest_first(wanted)
         contracts |= {event.contract for event in found}
-    assert contracts == {"Assets", "Market", "Treasury"}
+    assert contracts == {"Assets", "Market", "Treasury", "Channels"}
 
 
 @pytest.mark.parametrize("kinds", [("Purchased",), ("Delivered", "Settled", "Claimed")])
