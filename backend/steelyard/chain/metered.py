@@ -245,12 +245,12 @@ class ChannelViews:
             currency=Address(currency), epoch=epoch, expiry=expiry, closed=closed is True
         )
 
-    def offers_of(self, asset: AssetId, *, first: int, last: int) -> list[MeteredOffer]:
-        """Return the metered offers of an asset from the log of some blocks; ids that do not follow are left out."""
+    def offers_of(self, *assets: AssetId, first: int, last: int) -> list[MeteredOffer]:
+        """Return the metered offers of some assets from the log of some blocks; ids that do not follow are left out."""
         found = []
-        for log in self._rpc.get_logs([self._at], (OFFERED, asset), first=first, last=last):
+        for log in self._rpc.get_logs([self._at], (OFFERED, assets), first=first, last=last):
             (values,) = decode((METERED_TERMS,), log.data)
-            terms = terms_of(values)
+            terms, asset = terms_of(values), AssetId(log.topics[1])
             if terms.id(asset) == log.topics[2]:
                 found.append(
                     MeteredOffer(

@@ -86,7 +86,7 @@ def safe_block(context: Context, head: Block) -> Block | None:
         found = context.rpc.get_block(FINALIZED)
     except (NotFoundError, RpcError):
         return None  # a young chain has no finalized block, and some endpoints say so by an error
-    return found if found.number <= head.number else None
+    return found if context.deployment.start_block <= found.number <= head.number else None
 
 
 class Gate:
