@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
+from steelyard.crypto.content import chunk_root
+from steelyard.crypto.stream import SealedChunk, seal_chunk
 from steelyard.market import Market
 from steelyard.storage.embedded import EmbeddedStore
 
@@ -40,3 +44,14 @@ def _digest(cid: str) -> str:
 
 def wallet(market: Market) -> int:
     return market.context.rpc.get_balance(market.context.account.address)
+
+
+def seal_falsely(index: int, *args: object, **options: object) -> SealedChunk:
+    """Seal a chunk; of the second one a leaf is not what the leaf list says."""
+    chunk = seal_chunk(index, *args, **options)  # type: ignore[arg-type]
+    if index != 1:
+        return chunk
+    false = bytearray(chunk.ciphertext)
+    false[5 * 4096 + 3] ^= 1
+    root = chunk_root(1, ciphertext=bytes(false), salted=chunk.salted)
+    return replace(chunk, sealed=bytes(false) + chunk.tag, root=root, block=sha256(false).digest())

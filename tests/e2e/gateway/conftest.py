@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -89,36 +89,48 @@ class Shop:
         self, where: Path | str, *, options: Options | None = None, **chosen: Any
     ) -> Iterator[tuple[str, Gateway]]:
         """Run a gateway in threads of this process."""
-        opened = listen("127.0.0.1:0")
-        stop = threading.Event()
-        with open_gateway(
-            self.payee, where, [self.wanted(**chosen)], options or Options(every=0.1)
-        ) as gateway:
-            thread = threading.Thread(
-                target=answer, args=(gateway, self.payee.context, opened, stop), daemon=True
-            )
-            thread.start()
-            try:
-                yield url_of(opened), gateway
-            finally:
-                stop.set()
-                thread.join(20)
+        with serving(self.payee, where, [self.wanted(**chosen)], options) as found:
+            yield found
 
     @contextmanager
     def claimer(self, gateway: Gateway, rules: Rules | None = None) -> Iterator[Claimer]:
-        offers = {item.offer: item for item in offers_of(gateway)}
-        with open_outbox(self.payee.context) as outbox:
-            claimer = Waiting(self.payee.context, gateway.books, outbox, offers, rules or Rules())
-            try:
-                yield claimer
-            finally:
-                claimer.release()
+        with claiming(self.payee, gateway, rules) as claimer:
+            yield claimer
 
     def earned(self) -> int:
         return self.payee.context.views.balance(self.node)
 
     def refunded(self, payer: Market) -> int:
         return payer.context.views.balance(account_word(payer.context.account.address))
+
+
+@contextmanager
+def serving(
+    payee: Market, where: Path | str, wanted: Sequence[Wanted], options: Options | None = None
+) -> Iterator[tuple[str, Gateway]]:
+    """Run a gateway in threads of this process."""
+    opened = listen("127.0.0.1:0")
+    stop = threading.Event()
+    with open_gateway(payee, where, wanted, options or Options(every=0.1)) as gateway:
+        thread = threading.Thread(target=answer, args=(gateway, payee.context, opened, stop), daemon=True)
+        thread.start()
+        try:
+            yield url_of(opened), gateway
+        finally:
+            stop.set()
+            thread.join(20)
+
+
+@contextmanager
+def claiming(payee: Market, gateway: Gateway, rules: Rules | None = None) -> Iterator[Claimer]:
+    """Claim what a gateway's books say."""
+    offers = {item.offer: item for item in offers_of(gateway)}
+    with open_outbox(payee.context) as outbox:
+        claimer = Waiting(payee.context, gateway.books, outbox, offers, rules or Rules())
+        try:
+            yield claimer
+        finally:
+            claimer.release()
 
 
 def offers_of(gateway: Gateway) -> list[MeteredOffer]:

@@ -61,7 +61,7 @@ def gateway(told: dict[str, Any]) -> None:
     """Be the gateway; ends only by a signal."""
     payee = market(told, "payee")
     wanted = prepare(payee, told["ref"])
-    with open_gateway(payee, Path(told["books"]), [wanted], Options(every=0.5)) as opened:
+    with open_gateway(payee, told["books"], [wanted], Options(every=0.5)) as opened:
         worker.answer(opened, payee.context, socket.socket(fileno=told["socket"]), threading.Event())
 
 

@@ -17,32 +17,17 @@ from steelyard.errors import (
     UnsafeError,
 )
 from steelyard.market import Market
+from steelyard.service import sealing
 from steelyard.service.results import Offered, Published, Purchase
-from tests.e2e.support import PRICE, MarketOf, Travel, same_files
+from tests.e2e.support import PRICE, MarketOf, Travel, same_files, seal_falsely
 
 
 @pytest.fixture
 def fraud(seller: Market, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
     """A version whose ciphertext and root agree, and one leaf of which is not what the leaf list says."""
-    from dataclasses import replace
-    from hashlib import sha256
-
-    from steelyard.crypto.content import chunk_root
-    from steelyard.crypto.stream import SealedChunk, seal_chunk
-    from steelyard.service import sealing
-
-    def lie(index: int, *args: object, **options: object) -> SealedChunk:
-        chunk = seal_chunk(index, *args, **options)  # type: ignore[arg-type]
-        if index == 1:
-            false = bytearray(chunk.ciphertext)
-            false[5 * 4096 + 3] ^= 1
-            root = chunk_root(1, ciphertext=bytes(false), salted=chunk.salted)
-            chunk = replace(chunk, sealed=bytes(false) + chunk.tag, root=root, block=sha256(false).digest())
-        return chunk
-
-    monkeypatch.setattr(sealing, "seal_chunk", lie)
-    published = seller.publish(folder, name="false")
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(sealing, "seal_chunk", seal_falsely)
+        published = seller.publish(folder, name="false")
     seller.fund_bond(10 * seller.context.deployment.min_bond)
     seller.offer(published.ref, price=PRICE, window=3600)
     return published
