@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 import yaml
@@ -124,6 +124,29 @@ def split(text: str) -> tuple[str, str]:
         if line.rstrip() in ("---", "..."):
             return "".join(lines[1:number]), "".join(lines[number + 1 :])
     raise ManifestError("the front matter of the card does not end: a line --- is missing")
+
+
+def completed(text: str, *, library: str) -> str:
+    """Return a card that names the library, if it had no such field; nothing that stands in it is changed.
+
+    A card that is not read, or would be read otherwise in anything else, is returned as it is.
+
+    Args:
+        text: the card.
+        library: name of a library, as the Hub has it.
+    """
+    try:
+        front, _ = split(text)
+        more = f"---\nlibrary_name: {library}\n---\n{text}"
+        if front:
+            lines = text.splitlines(keepends=True)
+            end = lines[0].removeprefix("---")
+            lines.insert(1 + len(front.splitlines()), f"library_name: {library}{end}")
+            more = "".join(lines)
+        same = parse(more.encode()) == replace(parse(text.encode()), framework=library)
+    except ManifestError:
+        return text
+    return more if same else text
 
 
 def _decode(data: bytes) -> str:

@@ -70,6 +70,7 @@ def publish(
         progress=progress,
         allow_code=allow_code,
         preview=preview,
+        kind=kind,
     )
     done = _done(context, sealed)
     if done is not None:
@@ -112,6 +113,7 @@ def new_version(
         progress=progress,
         allow_code=allow_code,
         preview=preview,
+        kind=asset.kind,
     )
     done = _done(context, sealed)
     if done is not None:

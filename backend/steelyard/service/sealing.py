@@ -28,13 +28,15 @@ from steelyard.crypto.derive import key_scalar
 from steelyard.crypto.secret import Secret
 from steelyard.crypto.stream import seal_chunk
 from steelyard.domain import manifest as manifests
+from steelyard.domain.card import completed
 from steelyard.domain.jsontext import parse_json
 from steelyard.domain.manifest import Manifest
 from steelyard.domain.node import Node
 from steelyard.domain.parallel import in_order
 from steelyard.domain.passive import check_passive
-from steelyard.domain.types import AssetId, Version
+from steelyard.domain.types import AssetId, AssetKind, Version
 from steelyard.errors import ManifestError, SteelyardError
+from steelyard.formats.summary import library
 from steelyard.formats.summary import preview as show_inside
 from steelyard.service import source as sources
 from steelyard.service.context import Context
@@ -86,6 +88,7 @@ def seal_folder(
     progress: Progress | None,
     allow_code: bool = False,
     preview: bool = False,
+    kind: AssetKind = AssetKind.MODEL,
 ) -> SealedVersion:
     """Seal a folder into the store and pin it.
 
@@ -99,6 +102,7 @@ def seal_folder(
         progress: told how far it is.
         allow_code: take files that run code when they are loaded.
         preview: show in the card what is inside the files.
+        kind: of the asset; the card of a model names the library of its files.
 
     Raises:
         InputError: the folder cannot be published; one of its files is damaged, hostile or two things at once; the
@@ -110,6 +114,8 @@ def seal_folder(
     declared = declare(sources.find(folder), allow_code=allow_code)
     files = declared.source.files
     text = card if card is not None else _own_card(declared.source) or sources.default_card(label, files)
+    if kind is AssetKind.MODEL and (loaded_with := library(declared.reports)) is not None:
+        text = completed(text, library=loaded_with)
     check_passive(text)
     if len(text.encode()) > MAX_CARD:
         raise ManifestError(f"the card has more than {MAX_CARD} bytes, and nobody would read it")

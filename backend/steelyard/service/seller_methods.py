@@ -63,7 +63,7 @@ class SellerMethods:
             name: the asset's name, 1 to 32 of ``a-z 0-9 . _ -``.
             kind: model or dataset.
             card: model card: a file, or the text itself. By default the folder's ``README.md``, else one that
-                names the files.
+                names the files. Where a model's names no library, the one that its files agree on is added (docs/cards.md).
             positions: who earns: (account or node, basis points) that sum to 10,000. By default the account
                 alone.
             royalty: basis points of a resale of the asset, at most 1,000 (ERC-2981).

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from steelyard.chain.calls import Call
+from steelyard.domain.types import AssetKind
 from steelyard.errors import (
     InputError,
     RefusedError,
 )
 from steelyard.market import Market
 from steelyard.service.results import Offered, Published
-from tests.e2e.support import MarketOf
+from tests.e2e.support import MarketOf, same_files
 
 
 def test_a_changed_folder_takes_another_key_after_an_interruption(
@@ -37,6 +39,32 @@ def test_a_changed_folder_takes_another_key_after_an_interruption(
     key = slice(4 + 32 * 8, 4 + 32 * 10)
     assert same[key] == again[key]
     assert same[key] != changed[key]
+
+
+def test_the_public_card_of_a_model_names_the_library_of_its_files(
+    seller: Market, folder: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(Path(__file__).parents[2] / "vectors" / "formats.zip") as archive:
+        (folder / "model.onnx").write_bytes(archive.read("onnx.onnx"))
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n# Digits\n")
+
+    def card(ref: str) -> str | None:
+        return seller.info(ref).versions[-1].card
+
+    completed = "---\nlicense: mit\nlibrary_name: onnx\n---\n# Digits\n"
+    first = seller.publish(folder, name="digits")
+    assert card(first.ref) == completed
+    assert same_files(
+        seller.pull(first.ref, tmp_path / "pulled"), folder
+    )  # the seller's own card among them, as it was
+    assert (
+        card(seller.publish(folder, name="images", kind=AssetKind.DATASET).ref)
+        == "---\nlicense: mit\n---\n# Digits\n"
+    )
+    (folder / "extra" / "more.txt").write_text("two")
+    assert card(seller.new_version(first.ref, folder).ref) == completed
+    (folder / "README.md").write_text("---\nlibrary_name: mine\n---\n# Digits\n")
+    assert card(seller.new_version(first.ref, folder).ref) == "---\nlibrary_name: mine\n---\n# Digits\n"
 
 
 def test_a_publish_that_was_mined_is_not_sent_twice(

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.domain.card import MAX_CARD, MAX_FRONT, Metric, parse, plain_card, split
+from steelyard.domain.card import MAX_CARD, MAX_FRONT, Metric, completed, parse, plain_card, split
 from steelyard.errors import ManifestError
 
 FULL = """---
@@ -162,3 +164,39 @@ def test_nothing_but_a_card_or_a_refusal_of_marks(text: str) -> None:
         parse(front(text))
     except ManifestError:
         pass
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ("---\nlicense: mit\n---\n# A\n", "---\nlicense: mit\nlibrary_name: onnx\n---\n# A\n"),
+        ("---\r\ntags:\r\n- a\r\n---\r\n# A", "---\r\ntags:\r\n- a\r\nlibrary_name: onnx\r\n---\r\n# A"),
+        ("# A\n\nText.\n", "---\nlibrary_name: onnx\n---\n# A\n\nText.\n"),
+        ("", "---\nlibrary_name: onnx\n---\n"),
+    ],
+)
+def test_a_missing_library_is_added(given: str, made: str) -> None:
+    assert completed(given, library="onnx") == made
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        FULL,
+        "---\nlibrary_name: keras\n---\n# A\n",
+        "---\nlibrary_name:\n---\n# A\n",
+        "---\n{license: mit}\n---\n# A\n",
+        "---\n  license: mit\n---\n# A\n",
+        "---\nlicense: [mit\n---\n# A\n",
+        "---\nnever ends\n",
+        "# A\n" + "x" * MAX_CARD,
+    ],
+)
+def test_what_a_card_says_of_a_library_stays_and_a_card_of_another_form_too(text: str) -> None:
+    assert completed(text, library="onnx") == text
+
+
+@given(st.text() | st.builds("---\n{}\n---\n{}".format, st.text("abc: -#|>\n\u2028\x0b"), st.text()))
+def test_adding_a_library_changes_nothing_else(text: str) -> None:
+    made = completed(text, library="onnx")
+    assert made == text or parse(made.encode()) == replace(parse(text.encode()), framework="onnx")
