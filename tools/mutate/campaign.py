@@ -157,7 +157,7 @@ class Worker:
         if code == self._unmutated(mutant.file, contracts):
             return EQUIVALENT, ""
         # What a guard is for, one file of tests is about.
-        likely = f"tests/forge/{'reentrancy/*' if mutant.change.operator == 'modifier' else aim.forge}"
+        likely = f"tests/forge/{'*/Reentrancy.t.sol' if mutant.change.operator == 'modifier' else aim.forge}"
         done = f"{{{likely},{unit_pattern}}}" if unit_pattern else likely
         hints = journal.hints(self._known, mutant.file, mutant.line)
         stages: tuple[Callable[[], killers.Run], ...] = (
@@ -185,7 +185,7 @@ class Worker:
 
     @staticmethod
     def _units(names: Iterable[str]) -> dict[str, str]:
-        return {unit_path(name): f"{name}Test" for name in names}
+        return {unit_path(name): f"{Path(name).name}Test" for name in names}
 
 
 def _killed(run: killers.Run) -> tuple[str, str]:

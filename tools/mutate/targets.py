@@ -7,15 +7,13 @@ from dataclasses import dataclass
 # What is deployed, or inherited by users: path and name.
 PRODUCTION = {
     "contracts/Assets.sol": "Assets",
+    "contracts/Channels.sol": "Channels",
     "contracts/Directory.sol": "Directory",
     "contracts/FraudChecker.sol": "FraudChecker",
     "contracts/LeafChecker.sol": "LeafChecker",
     "contracts/Market.sol": "Market",
     "contracts/Treasury.sol": "Treasury",
 }
-
-# Not mutated yet: files, and folders that end in a slash.
-LATER = ("contracts/Channels.sol", "contracts/metering/")
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Target:
 
     file: str
     group: str
-    # test contracts that have the library compiled into them
+    # files of test contracts that have the library compiled into them, below tests/forge and without `.t.sol`
     units: tuple[str, ...] = ()
     # a pattern of forge's test files, below tests/forge
     forge: str = "market/*"
@@ -97,6 +95,17 @@ TARGETS = (
         ("offers", "smallest", "buy", "settle", "licences"),
     ),
     Target("contracts/Market.sol", "escrow", (), "market/*", ("buy",)),
+    Target("contracts/Channels.sol", "metering", (), "metering/Channels.t.sol", ("metering",)),
+    Target("contracts/metering/MeteredOffers.sol", "metering", (), "metering/Channels.t.sol", ("metering",)),
+    Target(
+        "contracts/metering/Vouchers.sol",
+        "metering",
+        ("metering/Vouchers",),
+        "metering/Channels.t.sol",
+        ("metering",),
+    ),
+    Target("contracts/metering/Signed.sol", "metering", (), "metering/[CV]*.t.sol", ("metering",)),
+    Target("contracts/metering/Receipts.sol", "metering", (), "metering/Receipts.t.sol", ("metering",)),
     Target(
         "contracts/Treasury.sol",
         "treasury",

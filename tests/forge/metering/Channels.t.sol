@@ -113,6 +113,8 @@ contract ChannelsTest is Meter {
 
     function test_makeOffer_expiryToTheSecond() external {
         terms.salt = 2;
+        terms.expiry = START + 1 days - 1;
+        _refuse(abi.encodeWithSelector(IMeteredOffers.MeteredOffers_BadExpiry.selector, terms.expiry));
         terms.expiry = START + 1 days;
         _refuse(abi.encodeWithSelector(IMeteredOffers.MeteredOffers_BadExpiry.selector, terms.expiry));
         terms.expiry = START + 3650 days + 1;
@@ -208,6 +210,8 @@ contract ChannelsTest is Meter {
         _openChannel(terms, 1, 1);
         vm.warp(terms.expiry);
         _refuseOpen();
+        vm.warp(terms.expiry + 1);
+        _refuseOpen();
     }
 
     function test_open_once() external {
@@ -274,12 +278,16 @@ contract ChannelsTest is Meter {
         vm.prank(payer);
         channels.topUp(asset, hash, p, 0);
         uint256 saved = vm.snapshotState();
-        vm.warp(terms.expiry);
-        _refuseTopUp(
-            hash,
-            p,
-            abi.encodeWithSelector(IMeteredOffers.MeteredOffers_NotOpen.selector, _meteredOffer(asset, terms))
-        );
+        for (uint256 late; late < 2; ++late) {
+            vm.warp(terms.expiry + late);
+            _refuseTopUp(
+                hash,
+                p,
+                abi.encodeWithSelector(
+                    IMeteredOffers.MeteredOffers_NotOpen.selector, _meteredOffer(asset, terms)
+                )
+            );
+        }
         vm.revertToState(saved);
         _startClosing(1);
         _refuseTopUp(hash, p, _wrong(channel, IChannels.State.Closing));
@@ -342,6 +350,45 @@ contract ChannelsTest is Meter {
         IChannels.Use[] memory uses = new IChannels.Use[](1);
         uses[0] = IChannels.Use(_channel(asset, terms, _parties(3)), 6 * PRICE, 6, 6, ROOT);
         _requireLog(IChannels.UsageClaimed.selector, _meteredOffer(asset, terms), payee, abi.encode(uses));
+    }
+
+    /// @dev The entry of many rows, to the byte; among them one that pays nothing.
+    function test_claim_entersEachRow() external {
+        IChannels.Use[] memory uses = new IChannels.Use[](12);
+        bytes memory rows = _packed(_voucher(terms, 99, 1, ROOT));
+        for (uint64 i; i < 12; ++i) {
+            bytes32 channel = _openChannel(terms, i, 1 ether);
+            uint128 units = 5 + i;
+            bytes32 root = keccak256(abi.encode("root", i));
+            uses[i] = IChannels.Use(channel, units * PRICE, units, uint64(units), root);
+            rows = bytes.concat(rows, _packed(_voucher(terms, i, units, root)));
+        }
+        vm.recordLogs();
+        assertEq(_claimPacked(terms, rows), 126 * PRICE, "paid");
+        _requireLog(IChannels.UsageClaimed.selector, _meteredOffer(asset, terms), payee, abi.encode(uses));
+    }
+
+    /// @dev Whatever lies behind the rows in the call data is not one of them: here, a voucher that would pay.
+    function test_claim_readsNothingBehindTheRows() external {
+        _openChannel(terms, 1, 1 ether);
+        _openChannel(terms, 2, 1 ether);
+        bytes memory data = abi.encodeCall(
+            channels.claim,
+            (_claims(
+                    terms,
+                    bytes.concat(_packed(_voucher(terms, 1, 5, ROOT)), _packed(_voucher(terms, 2, 6, ROOT)))
+                ))
+        );
+        // The length of the rows: behind selector, three offsets of the array, asset, terms, and the offset of the rows.
+        uint256 place = 4 + 32 * (3 + 1 + 11 + 1);
+        assertEq(uint8(data[place + 30]), 1, "336 is 0x0150");
+        assertEq(uint8(data[place + 31]), 0x50, "336 is 0x0150");
+        (data[place + 30], data[place + 31]) = (0, 0xa8);
+        vm.prank(payee);
+        (bool success, bytes memory answer) = address(channels).call(data);
+        assertTrue(success, "claimed");
+        assertEq(abi.decode(answer, (uint256[]))[0], 5 * PRICE, "the first alone");
+        _requireChannel(_channel(asset, terms, _parties(2)), 1 ether, 0, 0, IChannels.State.Open);
     }
 
     /// @dev U2: permutations of vouchers, stale ones and repetitions among them.

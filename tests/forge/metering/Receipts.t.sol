@@ -76,6 +76,16 @@ contract ReceiptsTest is Meter {
         assertFalse(channels.proves(0, _receipt(1), 1, new bytes32[](0)), "one");
     }
 
+    /// @dev A tree of receipts that are not at the places that they name.
+    function test_proves_refusesAReceiptAtAnotherPlace() external {
+        _append(_receiptDigest(_receipt(2)));
+        assertFalse(channels.proves(_root(), _receipt(2), 1, new bytes32[](0)), "behind the last");
+        _append(_receiptDigest(_receipt(1)));
+        bytes32 root = _root();
+        assertFalse(channels.proves(root, _receipt(1), 2, _path(0, 2, 1)), "the first at the second place");
+        assertFalse(channels.proves(root, _receipt(2), 2, _path(0, 2, 0)), "the second at the first place");
+    }
+
     /// @dev Roots made for a path that is too long or too short: a number of receipts has one length of path.
     function test_proves_refusesRootsMadeForOtherPaths() external view {
         IChannels.Receipt memory r = _receipt(1);

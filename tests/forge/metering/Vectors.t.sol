@@ -113,20 +113,6 @@ contract MeteringVectorsTest is Meter {
         assertGe(sent, 5, "forms");
     }
 
-    /// @dev The lower half to the unit. With key and nonce 1, r is G.x, and a digest of s - r has the signature s.
-    function test_signatures_lowerHalf() external pure {
-        uint256 order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
-        bytes32 r = 0x79BE667EF9DCBBAC55A06295CE870B07029BFCDB2DCE28D959F2815B16F81798;
-        address one = vm.addr(1);
-        for (uint256 i; i < 3; ++i) {
-            uint256 s = order / 2 - 1 + i;
-            bytes32 digest = bytes32(addmod(s, order - uint256(r), order));
-            // G.y is even.
-            assertEq(ecrecover(digest, 27, r, bytes32(s)), one, "it is a signature");
-            assertEq(Vouchers.signs(one, digest, r, bytes32(s)), i != 2, "in the lower half");
-        }
-    }
-
     function proves(bytes32 root, bytes32 digest, uint64 sequence, uint64 count, bytes32[] calldata path)
         external
         pure

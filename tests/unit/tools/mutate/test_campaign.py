@@ -14,7 +14,7 @@ from tools.mutate.journal import EQUIVALENT, INVALID, KILLED, SURVIVED, TIMEOUT,
 from tools.mutate.killers import RunnerBroken
 from tools.mutate.mutant import Change, Mutant
 from tools.mutate.nursery import Order
-from tools.mutate.targets import LATER, PRODUCTION, TARGETS, target
+from tools.mutate.targets import PRODUCTION, TARGETS, target
 from tools.mutate.workcopy import Copy
 
 ROOT = Path(__file__).parents[4]
@@ -127,11 +127,10 @@ def test_targets_and_the_tests_named_for_them_exist(path: str) -> None:
     assert aim.brownie and all((ROOT / f"tests/contracts/test_{name}.py").is_file() for name in aim.brownie)
 
 
-def test_every_contract_and_library_is_a_target_or_named_as_none() -> None:
-    others = ("contracts/interfaces/", "contracts/test/", "contracts/types/", *LATER)
+def test_every_contract_and_library_is_a_target() -> None:
+    others = ("contracts/interfaces/", "contracts/test/", "contracts/types/")
     found = {f.relative_to(ROOT).as_posix() for f in (ROOT / "contracts").rglob("*.sol")}
     assert {f for f in found if not f.startswith(others)} == {t.file for t in TARGETS}
-    assert all((ROOT / path).exists() for path in LATER)
     assert PRODUCTION.keys() <= found
 
 
