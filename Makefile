@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/build/bin:$(PATH)
 SUITE ?=
 ARGS ?=
 
-.PHONY: help setup setup-demo demo test check format bench fuzz fuzz-http fuzz-parsers mutate audit abi lock brownie kill faults reorgs load peers clean distclean
+.PHONY: help setup setup-demo demo test check format bench fuzz fuzz-http fuzz-parsers mutate guards audit abi lock brownie kill faults reorgs load peers clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,9 @@ fuzz: setup ## forge's fuzz and invariant tests with many more runs and a fresh 
 
 mutate: setup ## change the contracts one thing at a time, in copies, and count what no test notices
 	@$(PY) -m tools.mutate $(ARGS)
+
+guards: setup ## take each refusal out of the readers of files, in forks, and count what no test notices
+	@PYTHONPATH=backend:. $(PY) -m tests.hostile.guards $(ARGS)
 
 audit: ## run slither over the contracts; fails unless it finds exactly what docs/slither.md answers
 	@$(SETUP) audit

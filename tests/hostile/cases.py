@@ -134,6 +134,25 @@ def subgraphs(levels: int) -> bytes:
     return graph
 
 
+# -- checkpoint indexes ---------------------------------------------------------------------------------------
+
+
+def block(*entries: tuple[int, bytes, bytes], restarts: int = 0, kind: int = 0) -> bytes:
+    """Return a block of a table: of each entry the bytes that its name shares, the rest of the name, and the value."""
+    body = b"".join(
+        varint(shared) + varint(len(rest)) + varint(len(value)) + rest + value
+        for shared, rest, value in entries
+    )
+    return body + restarts.to_bytes(4, "little") + bytes([kind]) + bytes(4)
+
+
+def checkpoint(inside: bytes) -> bytes:
+    """Return a checkpoint index with one block."""
+    index = block((0, b"~", varint(0) + varint(len(inside) - 5)))
+    place = bytes(2) + varint(len(inside)) + varint(len(index) - 5)
+    return inside + index + place.ljust(40, b"\0") + real("variables.index")[-8:]
+
+
 # -- archives ------------------------------------------------------------------------------------------------
 
 
@@ -164,15 +183,32 @@ def zip_named(*names: bytes) -> bytes:
     )
 
 
+def zip_without_size() -> bytes:
+    """Return an archive of a file whose size stands in a 64-bit field that is empty."""
+    local = struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, 0, 0, 0, 0, 0, 0, 0, 1, 0) + b"a"
+    full, field = 0xFFFFFFFF, struct.pack("<HH", 1, 0)
+    entry = struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 20, 20, 0, 0, 0, 0, 0, full, full, 1, 4, 0, 0, 0, 0, 0)
+    table = entry + b"a" + field
+    return local + table + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(table), len(local), 0)
+
+
+def zip64(body: bytes, *, count: int, size: int) -> bytes:
+    """Return an archive with a 64-bit end record: its table is the last ``size`` bytes of the body."""
+    end = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, size, len(body) - size)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, len(body), 1)
+    full = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    return body + end + locator + full
+
+
 def patched(data: bytes, sign: bytes, offset: int, value: bytes) -> bytes:
     """Return ``data`` with bytes changed at an offset behind the last place of ``sign``."""
     at = data.rfind(sign) + offset
     return data[:at] + value + data[at + len(value) :]
 
 
-def bomb(size: int) -> bytes:
-    """Return an archive of one file of zeros that is packed to almost nothing."""
-    return zipped({"zeros": bytes(size)}, zipfile.ZIP_DEFLATED)
+def bomb(size: int, *, beside: bytes = b"") -> bytes:
+    """Return an archive of one file of zeros that is packed to almost nothing, and perhaps one that is not."""
+    return zipped({"zeros": bytes(size), **({"noise": beside} if beside else {})}, zipfile.ZIP_DEFLATED)
 
 
 def tarred(*items: tuple[str, bytes, bytes], form: int = tarfile.GNU_FORMAT) -> bytes:

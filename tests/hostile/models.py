@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 import tarfile
 import zipfile
@@ -12,7 +13,9 @@ from tests.hostile.cases import (
     Case,
     array,
     behind,
+    block,
     bomb,
+    checkpoint,
     external,
     gguf,
     gguf_tensor,
@@ -33,7 +36,9 @@ from tests.hostile.cases import (
     tarred,
     tensor,
     thrift,
+    zip64,
     zip_named,
+    zip_without_size,
     zipped,
 )
 from tests.support import torchlike
@@ -299,6 +304,22 @@ def _tensorflow() -> Iterator[Case]:
         "a block of",
     )
     yield file("checkpoint: cut off", bytes(45) + index[-8:], "a block of")
+    variable = pb(1, 1) + pb(2, pb(2, pb(1, 3)))
+    shape = b"".join(pb(2, pb(1, 1)) for _ in range(65))
+    many = [(0, b"a", variable)] * 100_001
+    files = {
+        "compressed": (block((0, b"a", variable), kind=1), "compressed"),
+        "restarts beyond the block": (block((0, b"a", variable), restarts=1 << 20), "restarts"),
+        "a name that shares more than there is": (
+            block((0, b"a", variable), (2, b"b", variable)),
+            "shares more",
+        ),
+        "a name of 64 KiB": (block((0, b"a" * 65_537, variable)), "longer than 65536"),
+        "dimensions": (block((0, b"a", pb(1, 1) + pb(2, shape))), "64 dimensions"),
+        "too many": (lambda: block(*many), "more than 100000 tensors"),
+    }
+    for what, (inside, words) in files.items():
+        yield file(f"checkpoint: {what}", lambda i=inside: checkpoint(i() if callable(i) else i), words)  # type: ignore[misc]
 
 
 def _zips() -> Iterator[Case]:
@@ -341,6 +362,16 @@ def _zips() -> Iterator[Case]:
         "table cut off": (patched(plain, b"PK\x05\x06", 10, b"\x03\x00"), "several parts"),
         "cut off": (plain[:-4], "missing or not at its end"),
         "bytes behind": (plain + b"\0", "missing or not at its end"),
+        "64-bit record before the file": (zip64(b"", count=0, size=0)[56:], "outside of"),
+        "64-bit record of another kind": (patched(zip64(b"", count=0, size=0), b"PK\x06\x06", 0, b"PK\x06\x05"), "lacks the end"),
+        "64-bit record on another disk": (patched(zip64(b"", count=0, size=0), b"PK\x06\x07", 16, b"\2"), "lacks the end"),
+        "64-bit size missing": (zip_without_size(), "lacks its 64-bit size"),
+        "too many files": (zip64(b"", count=100_001, size=0), "the most are"),
+        "table of megabytes": (lambda: zip64(bytes(17 << 20), count=1, size=17 << 20), "the most are"),
+        "more in the table than its files": (zip64(plain[: plain.index(b"PK\x05\x06")] + b"more", count=2, size=98), "another length"),
+        "entry that is none": (patched(plain, b"PK\x01\x02", 0, b"PK\x01\x03"), "cut off"),
+        "entry longer than the table": (patched(plain, b"PK\x01\x02", 30, b"\xff\xff"), "cut off"),
+        "bomb beside a large file": (lambda: bomb(20 << 20, beside=random.Random(1).randbytes(1 << 20)), "'zeros' in the archive unpacks"),
         "64-bit record missing": (patched(plain, b"PK\x05\x06", 12, b"\xff" * 8), ""),
         "bomb": (lambda: bomb(20 << 20), "more than 100 times"),
         "bomb that lies": (lambda: patched(bomb(1 << 20), b"PK\x01\x02", 24, struct.pack("<L", 4_000_000_000)), "more than 100 times"),
@@ -362,6 +393,13 @@ def _zips() -> Iterator[Case]:
             "another file",
         ),
         "skops schema nested": (zipped({"schema.json": b"[" * 3000 + b"]" * 3000}), "nested too deeply"),
+        "skops schema with a key twice": (
+            zipped({"schema.json": b'{"__loader__":"a","__class__":"b","__class__":"c"}'}), "stands there twice",
+        ),
+        "skops schema of nested values": (
+            lambda: zipped({"schema.json": b'{"__loader__":"a","__class__":"b","x":[' + b"[[0]]," * 250_000 + b"0]}"}),
+            "more than 500000 values",
+        ),
         "skops schema bomb": (
             lambda: zipped({"schema.json": b"[" + b"0," * 600_000 + b"0]"}, zipfile.ZIP_DEFLATED), "more than 500000 values",
         ),

@@ -171,18 +171,18 @@ def read_index(window: Window) -> FormatReport:
     footer.varint(), footer.varint()
     tensors: list[Tensor] = []
     count = parameters = 0
-    for _, value, _ in _entries(window, footer.varint(), footer.varint()):
+    for _, value in _entries(window, footer.varint(), footer.varint()):
         handle = Cursor(window, *value)
-        for key, entry, names in _entries(window, handle.varint(), handle.varint()):
+        for key, entry in _entries(window, handle.varint(), handle.varint()):
             name = text_of(key)
             if not name:
                 continue  # the header
             dtype, shape = _variable(window, *entry)
-            if names > MAX_TENSORS or count > MAX_TENSORS:
-                raise FormatError(f"it has more than {MAX_TENSORS} tensors")
             if dtype == "string" and "CHECKPOINTABLE_OBJECT_GRAPH" in name:
                 continue
             count += 1
+            if count > MAX_TENSORS:
+                raise FormatError(f"it has more than {MAX_TENSORS} tensors")
             parameters += elements(shape)
             if len(tensors) < MAX_LISTED:
                 tensors.append(Tensor(name=shown(name), dtype=dtype, shape=tuple(shape)))
@@ -191,8 +191,8 @@ def read_index(window: Window) -> FormatReport:
     )
 
 
-def _entries(window: Window, start: int, size: int) -> Iterator[tuple[bytes, tuple[int, int], int]]:
-    """Yield key, place of the value, and number of each entry of a block."""
+def _entries(window: Window, start: int, size: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """Yield key and place of the value of each entry of a block."""
     if size > _MAX_BLOCK or size < 4:
         raise FormatError(f"a block of {size} bytes is declared; the most is {_MAX_BLOCK}")
     window.require(start, size + 5)
@@ -201,7 +201,7 @@ def _entries(window: Window, start: int, size: int) -> Iterator[tuple[bytes, tup
     restarts = int.from_bytes(window.at(start + size - 4, 4), "little")
     if 4 * restarts + 4 > size:
         raise FormatError(f"a block of {size} bytes declares {restarts} restarts")
-    cursor, key, number = Cursor(window, start, start + size - 4 - 4 * restarts), b"", 0
+    cursor, key = Cursor(window, start, start + size - 4 - 4 * restarts), b""
     while cursor.left:
         window.step()
         shared, rest, length = cursor.varint(), cursor.varint(), cursor.varint()
@@ -210,8 +210,7 @@ def _entries(window: Window, start: int, size: int) -> Iterator[tuple[bytes, tup
         key = key[:shared] + cursor.take(rest)
         place = cursor.place
         cursor.skip(length)
-        number += 1
-        yield key, (place, place + length), number
+        yield key, (place, place + length)
 
 
 def _variable(window: Window, start: int, end: int) -> tuple[str, list[int | str]]:

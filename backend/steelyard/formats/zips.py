@@ -124,8 +124,6 @@ def open_archive(window: Window) -> Archive:
         raise FormatError(
             f"the archive declares {count} files in a table of {size} bytes; the most are {MAX_ENTRIES} and {MAX_TABLE}"
         )
-    if table + size > end:
-        raise FormatError("the table of the archive does not lie before its end")
     raw, at, entries = window.at(table, size), 0, dict[str, Entry]()
     for _ in range(count):
         window.step()
@@ -179,8 +177,6 @@ def _table(window: Window, end: int) -> tuple[int, int, int]:
     _, disk, first, here, count, size, offset, _ = _END.unpack(window.at(end, _END.size))
     stop = end
     if 0xFFFF in (count, here) or _FULL in (size, offset):
-        if end < _LOCATOR.size + _END64.size:
-            raise FormatError("the archive lacks the end record that its end refers to")
         sign, _, at, disks = _LOCATOR.unpack(window.at(end - _LOCATOR.size, _LOCATOR.size))
         if sign == b"PK\x06\x07":
             window.require(at, _END64.size)

@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import pickle
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -16,10 +17,11 @@ import numpy as np
 import pytest
 
 from steelyard.errors import FormatError
+from steelyard.formats import safetensors
 from steelyard.formats.inspect import inspect
-from steelyard.formats.report import CODE, External, FormatReport, Tensor, runs_code
+from steelyard.formats.report import CODE, MAX_TENSORS, External, FormatReport, Tensor, runs_code
 from steelyard.formats.summary import HEADING, library, lines, parameters, preview
-from steelyard.formats.window import Memory
+from steelyard.formats.window import Memory, Window
 from tests.support import torchlike
 
 REAL = Path(__file__).parents[2] / "vectors" / "formats.zip"
@@ -296,3 +298,21 @@ def test_summaries() -> None:
     assert shown.startswith(HEADING) and "RUNS CODE" in shown and not set("<>`[]") & set(shown)
     assert parameters([onnx, torch, look(b"text")]) == 14 and parameters([look(b"text")]) is None
     assert library([onnx, look(b"text")]) == "onnx" and library([onnx, torch]) is None
+
+
+def test_a_header_that_is_no_object() -> None:
+    data = struct.pack("<Q", 2) + b"[]"
+    with pytest.raises(FormatError, match="no JSON object"):
+        safetensors.read(Window(Memory(data), len(data)))
+
+
+def test_tensors_are_counted_to_the_last() -> None:
+    entry = '{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'
+    for count, fits in ((MAX_TENSORS, True), (MAX_TENSORS + 1, False)):
+        header = ("{" + ",".join(f'"{number}":{entry}' for number in range(count)) + "}").encode()
+        data = struct.pack("<Q", len(header)) + header
+        if fits:
+            assert safetensors.read(Window(Memory(data), len(data))).count == MAX_TENSORS
+            continue
+        with pytest.raises(FormatError, match="more than 100000 tensors"):
+            safetensors.read(Window(Memory(data), len(data)))

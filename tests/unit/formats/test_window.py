@@ -61,6 +61,21 @@ def test_files_within_files_have_a_limit() -> None:
         inside.inner(b"")
 
 
+@pytest.mark.parametrize(("offset", "size"), [(-1, 1), (-4, 4), (2, -1), (0, 5), (4, 1), (5, 0)])
+def test_ranges_outside(offset: int, size: int) -> None:
+    assert window(b"abcd").at(4, 0) == b"" and window(b"abcd").at(0, 4) == b"abcd"
+    with pytest.raises(FormatError, match="outside"):
+        window(b"abcd").at(offset, size)
+
+
+def test_a_header_is_held_up_to_a_limit() -> None:
+    most = 16 << 20
+    large = Window(Memory(bytes(most + 1)), most + 1)
+    assert len(large.at(1, most)) == most
+    with pytest.raises(FormatError, match=f"larger than {most}"):
+        large.at(0, most + 1)
+
+
 def test_archives_in_archives_end() -> None:
     data = b"text"
     for _ in range(30):
