@@ -12,7 +12,7 @@ from steelyard.domain.types import BASIS, NATIVE, Address, account_word
 from steelyard.errors import InputError
 from steelyard.query.audit import Audit
 from steelyard.query.model import EarningsQuery, PaymentKind, PaymentQuery
-from tests.unit.query.world import ALICE, BOB, CAROL, DAVE, MARKET, SOURCE, TOKEN, World
+from tests.unit.query.world import ALICE, BOB, CAROL, CONTRACTS, DAVE, MARKET, SOURCE, TOKEN, World
 
 Paid = tuple[int, int, str, bytes, bytes, bytes, int]
 
@@ -32,8 +32,9 @@ def walk(audit: Audit, query: PaymentQuery, limit: int = 4) -> list[Any]:
 def expected(world: World) -> list[Paid]:
     """Return all payments, the oldest first, by a second reading of docs/index.md, "payments.kind"."""
     found: list[Paid] = []
-    market = account_word(MARKET)
+    market, channels = account_word(MARKET), account_word(CONTRACTS["Channels"])
     sales: dict[bytes, Any] = {}
+    metered: dict[bytes, Any] = {}  # terms, by offer and by channel
     requests: dict[bytes, Any] = {}
     for event in world.events:
         f: Any = event.fields
@@ -59,6 +60,21 @@ def expected(world: World) -> list[Paid]:
             to = event.actor if event.name == "KeyDelivered" else holder
             kind = "answer" if event.name == "KeyDelivered" else "returned"
             out.append((kind, market, account_word(to), NATIVE, fee))
+        elif event.name == "MeteredOffered":
+            metered[event.id] = dict(
+                zip(("payee", "currency", "price", "unit", "version", "node"), f["terms"], strict=False)
+            )
+        elif event.name in ("ChannelOpened", "ChannelToppedUp"):
+            terms = metered[event.id] = metered[f.get("offer", event.id)]
+            amount = f["deposit"] if event.name == "ChannelOpened" else f["amount"]
+            out.append(("escrow", account_word(event.actor), channels, terms["currency"], amount))
+        elif event.name == "UsageClaimed":
+            terms = metered[event.id]
+            out += [("income", channels, terms["node"], terms["currency"], use[1]) for use in f["uses"]]
+        elif event.name == "ChannelClosed":
+            out.append(
+                ("refund", channels, account_word(f["payer"]), metered[event.id]["currency"], f["refunded"])
+            )
         elif event.name == "Claimed":
             out.append(("claim", event.subject, event.id, f["currency"], f["amount"]))
         found += [(event.block, event.log, *item) for item in out if item[-1]]
