@@ -274,7 +274,8 @@ def _thrift(value: object) -> tuple[int, bytes]:
     assert isinstance(value, list)
     parts = [_thrift(item) for item in value]
     kind = parts[0][0] if parts else 12
-    return 9, bytes([len(parts) << 4 | kind]) + b"".join(body for _, body in parts)
+    head = bytes([len(parts) << 4 | kind]) if len(parts) < 15 else bytes([0xF0 | kind]) + varint(len(parts))
+    return 9, head + b"".join(body for _, body in parts)
 
 
 def table_of(*, rows: int = 1, group_rows: int = 1, schema: object = None, columns: object = None) -> bytes:

@@ -228,6 +228,16 @@ def _onnx() -> Iterator[Case]:
         "cut off": (onnx(pb(5, onnx_tensor(raw=bytes(8))))[:-3], "cut off"),
         "no graph": (pb(1, 8) + pb(2, "x") + pb(8, b"") + pb(8, b""), "has 0 graphs"),
         "two graphs": (onnx(more=pb(7, b"")), "has 2 graphs"),
+        "too many tensors": (
+            lambda: onnx(pb(5, onnx_tensor(dims=(0,))) * 100_001),
+            "more than 100000 tensors",
+        ),
+        "weights in too many files": (
+            lambda: onnx(
+                b"".join(pb(5, onnx_tensor(more=external(location=f"{n}.bin"))) for n in range(4097))
+            ),
+            "more than 4096 files",
+        ),
         "weights not there": (weights(more=external(location="w.bin")), "not in the folder"),
         "weights in a text": (weights(more=external(location="w.bin", offset="-1")), "offset of weights"),
         "weights at no number": (
@@ -541,6 +551,10 @@ def _parquet() -> Iterator[Case]:
         "integer without end": (parquet(b"\x15" + b"\xff" * 12), "has no end"),
         "schema without root": (parquet(b"\x15\x02\x19\x0c\x16\x00\x19\x0c\x00"), "no schema"),
         "encrypted": (b"PARE" + bytes(8) + b"PAR1", "encrypted"),
+        "schema of many levels": (
+            table_of(schema=[thrift((4, "root"), (5, 1))] * 26 + [thrift((1, 1), (4, "a"))]),
+            "deeper than 24 levels",
+        ),
         "rows that differ": (table_of(rows=2), "declares 2 rows, and its groups 1"),
         "rows that differ within": (table_of(group_rows=9), "declares 1 rows, and its groups 9"),
         "a column too many": (
@@ -606,6 +620,11 @@ def _hdf5() -> Iterator[Case]:
         "heap outside": (_after(whole, b"HEAP", 8, b"\xff" * 7), "outside of"),
         "text outside of its heap": (_after(whole, b"GCOL", 16, b"\x77\x77"), "not in its heap"),
         "text in no heap": (whole.replace(b"GCOL", b"GCOX"), "lies in no heap"),
+        "shape of another form": (
+            _after(whole, b"\x01\x00\x18\x00" + bytes(4) + b"\x01", 8, b"\x03"),
+            "unknown form",
+        ),
+        "dimensions": (_after(whole, b"\x01\x00\x18\x00" + bytes(4) + b"\x01", 9, b"\x21"), "unknown form"),
         "tree that turns round": (_turning(whole), ""),
     }
     for what, (data, text) in files.items():
