@@ -6,7 +6,7 @@ the order of transactions. Receipts are signed inside: a receipt that was signed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -159,13 +159,14 @@ class Books:
         agreement = entries[0][1].agreement
         books = self._lock(db, agreement)
         first = books.best
+        earlier = self._find(db, agreement, [_word(entry.call) for _, entry in entries if entry.units])
         rows: list[tuple[object, ...]] = []
         answers: list[tuple[object, ...]] = []
         for place, entry in entries:
             if entry.signed is not None:
                 books.take(entry.signed)
             try:
-                outcomes[place] = self._enter_one(db, books, entry, rows, answers)
+                outcomes[place] = self._enter_one(db, books, entry, earlier, rows, answers)
             except SteelyardError as exc:
                 outcomes[place] = exc
         for row in rows:
@@ -180,16 +181,17 @@ class Books:
         db: Transaction,
         books: PayeeBooks,
         entry: Entry,
+        earlier: Mapping[int, Row],
         rows: list[tuple[object, ...]],
         answers: list[tuple[object, ...]],
     ) -> Done:
         if not entry.units:
             return Done(receipt=None, signature=b"", header=None, body=None)
-        channel, call = entry.agreement.channel, entry.call.to_bytes(8, "big")
+        channel, call = entry.agreement.channel, _word(entry.call)
         for row in rows:
             if row[2] == call:
                 raise CallUsedError(f"call {entry.call} is under way already")
-        found = self._find(db, entry.agreement, call)
+        found = earlier.get(entry.call)
         if found is not None:
             if found.receipt.request != entry.request:
                 raise CallUsedError(f"call {entry.call} was another request")
@@ -260,7 +262,7 @@ class Books:
         voucher, channel = books.best.voucher, books.agreement.channel
         db.execute(
             "UPDATE gateway_channels SET sequence = ?, units = ?, peaks = ?, best_sequence = ?, best_units = ?,"
-            " best_root = ?, best_signature = ? WHERE channel = ?",
+            " best_root = ?, best_signature = ?, unclaimed_since = COALESCE(unclaimed_since, ?) WHERE channel = ?",
             (
                 books.receipts.count,
                 str(books.units),
@@ -269,6 +271,7 @@ class Books:
                 str(voucher.units),
                 voucher.root,
                 books.best.signature,
+                int(self._clock()) if higher else None,
                 channel,
             ),
         )
@@ -276,10 +279,6 @@ class Books:
             # Who co-signs has his answers.
             db.execute(
                 "DELETE FROM gateway_answers WHERE channel = ? AND sequence <= ?", (channel, voucher.sequence)
-            )
-            db.execute(
-                "UPDATE gateway_channels SET unclaimed_since = ? WHERE channel = ? AND unclaimed_since IS NULL",
-                (int(self._clock()), channel),
             )
 
     # -- looking -------------------------------------------------------------------------------------------------
@@ -312,16 +311,20 @@ class Books:
     def answer(self, agreement: Agreement, call: int) -> Done | None:
         """Return the answer of a call, or None if there is no such call."""
         with self.tables.read() as db:
-            row = self._find(db, agreement, call.to_bytes(8, "big"))
+            row = self._find(db, agreement, [_word(call)]).get(call)
             return None if row is None else self._kept(db, row)
 
-    def _find(self, db: Transaction, agreement: Agreement, call: bytes) -> Row | None:
-        row = db.row(
+    def _find(self, db: Transaction, agreement: Agreement, calls: Sequence[bytes]) -> dict[int, Row]:
+        """Return those of some calls that were entered, by their numbers."""
+        if not calls:
+            return {}
+        found = db.rows(
             "SELECT sequence, call, units, request, response, signature FROM gateway_receipts"
-            " WHERE channel = ? AND call = ?",
-            (agreement.channel, call),
+            f" WHERE channel = ? AND call IN ({', '.join('?' * len(calls))})",
+            (agreement.channel, *calls),
         )
-        return None if row is None else _row(agreement, *row)
+        rows = [_row(agreement, *row) for row in found]
+        return {row.call: row for row in rows}
 
     # -- trials --------------------------------------------------------------------------------------------------
 
@@ -383,6 +386,10 @@ def voucher_of(channel: ChannelId, price: int, row: Iterable[object]) -> Signed:
     count = int(str(units))
     voucher = Voucher(channel=channel, amount=count * price, units=count, sequence=sequence, root=root)
     return Signed(voucher=voucher, signature=signature)
+
+
+def _word(call: int) -> bytes:
+    return call.to_bytes(8, "big")
 
 
 def _books(agreement: Agreement, row: tuple[object, ...]) -> PayeeBooks:
