@@ -64,11 +64,17 @@ class Signer:
         Raises:
             ProofError: that is no point of the curve.
         """
+        known = self._call_keys.get(other)
+        if known is not None:
+            return known
         try:
             shared = self._key.ecdh(other)
         except Exception as exc:  # coincurve raises it bare for what is on no curve
             raise ProofError("the other party's key is not a point of secp256k1") from exc
-        return sha256(b"steelyard/call-key/v1" + shared).digest()
+        if len(self._call_keys) >= _KEYS:
+            self._call_keys.clear()
+        found = self._call_keys[other] = sha256(b"steelyard/call-key/v1" + shared).digest()
+        return found
 
     def __repr__(self) -> str:
         """Name the address, and no key."""

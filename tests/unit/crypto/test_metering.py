@@ -220,3 +220,13 @@ def test_bounds() -> None:
             unit_word(name)
     with pytest.raises(InputError):
         metering.compact(bytes(65))
+
+
+def test_the_key_of_tags_is_computed_once_and_not_kept_for_ever() -> None:
+    payer, payee = metering.Signer(Secret(b"\x01" * 32)), metering.Signer(Secret(b"\x02" * 32))
+    first = payer.call_key(payee.point)
+    assert payer.call_key(bytes(payee.point)) is first
+    for number in range(1, 1025):
+        payer.call_key(metering.Signer(Secret(number.to_bytes(32, "big"))).point)
+    again = payer.call_key(payee.point)
+    assert again == first and again is not first
