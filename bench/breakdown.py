@@ -160,12 +160,12 @@ def slot_names(stage: Stage, story: Story) -> dict[int, str]:
         names[licence + 1] = "licence: asset"
         names[_slot(order.offer, market["offers"])] = "offer"
         names[_slot(order.version.id, market["flagged"])] = "flag of the version"
-        names[_slot(order.version.id, assets["release"])] = "release of the version"
+        names[_slot(order.version.id, assets["_releases"])] = "release of the version"
     for request in story.requests:
         identity = request.id(chain_id=stage.rpc.chain_id, market=stage.market)
         names[_slot(identity, market["requests"])] = "request"
         names[_slot(request.version, market["flagged"])] = "flag of the version"
-        names[_slot(request.version, assets["release"])] = "release of the version"
+        names[_slot(request.version, assets["_releases"])] = "release of the version"
     if story.metered is not None:
         channels = _layout("Channels")
         names[_slot(story.metered.offer, channels["offers"])] = "metered offer"

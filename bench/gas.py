@@ -25,6 +25,7 @@ from steelyard.domain.types import (
     account_word,
     name_word,
 )
+from steelyard.domain.types import Stage as LifeStage
 
 _MANY = 10**27
 
@@ -114,6 +115,8 @@ class Story:
         self.second = stage.seal(stage.asset("digits"), "digits 2")
         call = stage.calls.publish(self.second.version, stage.key_proof(self.second))
         self.do("new version", stage.seller, call)
+        call = stage.calls.move_stage(self.second.version, LifeStage.DEPRECATED, "digits 3 will be better")
+        self.do("move of a stage", stage.seller, call)
         return sealed
 
     def _buy(self, who: Account, sealed: Sealed, terms: Terms, label: str) -> Order:
@@ -229,6 +232,7 @@ SHOWN = (
     "register asset + first version",
     "register, seller's first",
     "new version",
+    "move of a stage",
     "new offer",
     "new offer, first of the asset",
     "buy + deliver",

@@ -29,10 +29,12 @@ contract Assets is Trail, IAssets, ERC721, IERC2981 {
     struct Release {
         uint40 publishedAt;
         uint32 number;
+        Stage stage;
     }
 
     uint16 public constant override MAX_ROYALTY = 1000;
     uint64 public constant override MAX_SIZE = Content.MAX_SIZE;
+    uint16 public constant override MAX_REASON = 256;
 
     uint16 private constant SCHEME = 1;
 
@@ -43,10 +45,9 @@ contract Assets is Trail, IAssets, ERC721, IERC2981 {
     bytes4 private constant ERC4906 = 0x49064906;
 
     /// @inheritdoc IAssets
-    mapping(bytes32 version => Release) public override release;
-
-    /// @inheritdoc IAssets
     mapping(uint256 x => bool) public override keyUsed;
+
+    mapping(bytes32 version => Release) private _releases;
 
     mapping(bytes32 asset => Record) private _records;
 
@@ -72,7 +73,21 @@ contract Assets is Trail, IAssets, ERC721, IERC2981 {
         view
         returns (uint32 epoch, uint40 publishedAt)
     {
-        return (_records[asset].epoch, release[version].publishedAt);
+        epoch = _records[asset].epoch;
+        Release storage sold = _releases[version];
+        Stage stage;
+        (stage, publishedAt) = (sold.stage, sold.publishedAt);
+        if (stage != Stage.Released && stage != Stage.Deprecated) publishedAt = 0;
+    }
+
+    /// @inheritdoc IAssets
+    function release(bytes32 version) external view returns (uint40 publishedAt, uint32 number) {
+        return (_releases[version].publishedAt, _releases[version].number);
+    }
+
+    /// @inheritdoc IAssets
+    function stageOf(bytes32 version) external view returns (Stage) {
+        return _releases[version].stage;
     }
 
     /// @inheritdoc IAssets
@@ -163,6 +178,25 @@ contract Assets is Trail, IAssets, ERC721, IERC2981 {
     }
 
     /// @inheritdoc IAssets
+    function moveStage(Version calldata version, Stage to, string calldata reason) external {
+        // Id
+        bytes32 id = versionOf(version);
+
+        // Check: the right to publish, a published version that is not retired, another stage, and why.
+        _requireRole(version.asset, Role.Maintainer);
+        Stage from = _releases[id].stage;
+        if (from == Stage.None || from == Stage.Retired || to == Stage.None || to == from) {
+            revert Assets_WrongStage(id, from, to);
+        }
+        uint256 length = bytes(reason).length;
+        if (length == 0 || length > MAX_REASON) revert Assets_BadReason(length);
+
+        // Effect
+        _releases[id].stage = to;
+        _record(version.asset, StageMoved.selector, id, abi.encode(from, to, reason));
+    }
+
+    /// @inheritdoc IAssets
     function setRole(bytes32 asset, address account, Role role, bool granted) external {
         // Check: the owner himself; a role cannot be lent on.
         if (msg.sender != _requireOwned(uint256(asset))) revert Assets_NotAllowed(msg.sender, asset);
@@ -201,7 +235,7 @@ contract Assets is Trail, IAssets, ERC721, IERC2981 {
         keyUsed[x] = true;
         record.versions = number;
         record.folder = version.folder;
-        release[id] = Release({publishedAt: uint40(block.timestamp), number: number});
+        _releases[id] = Release({publishedAt: uint40(block.timestamp), number: number, stage: Stage.Released});
         _record(version.asset, VersionPublished.selector, id, abi.encode(number, version));
     }
 

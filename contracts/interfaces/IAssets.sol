@@ -20,10 +20,22 @@ interface IAssets {
     }
 
     /// @notice Rights an owner can lend, each one bit. An owner holds them all.
-    /// @dev Maintainer: publishes versions. Seller: makes and closes offers.
+    /// @dev Maintainer: publishes versions and moves their stages. Seller: makes and closes offers.
     enum Role {
         Maintainer,
         Seller
+    }
+
+    /// @notice Where a version is in its life, docs/stages.md. Published it is Released; Released and Deprecated are on sale; Retired is
+    /// final.
+    /// @dev None: not published.
+    enum Stage {
+        None,
+        Draft,
+        Validated,
+        Released,
+        Deprecated,
+        Retired
     }
 
     /// @notice An immutable release. Its id is the hash of this.
@@ -95,6 +107,22 @@ interface IAssets {
         bytes32 indexed asset, bytes32 indexed account, address indexed actor, Role role, bool granted
     );
 
+    /// @notice A version is in another stage of its life. A trail event.
+    /// @param asset The asset.
+    /// @param version The version.
+    /// @param actor The owner or a maintainer.
+    /// @param from Stage until now.
+    /// @param to Stage from now on.
+    /// @param reason Why, in words: UTF-8 by convention, not checked, 1 to `MAX_REASON` bytes.
+    event StageMoved(
+        bytes32 indexed asset,
+        bytes32 indexed version,
+        address indexed actor,
+        Stage from,
+        Stage to,
+        string reason
+    );
+
     /// @notice ERC-4906: the token's metadata changed, for a new version was published.
     /// @param _tokenId The asset.
     event MetadataUpdate(uint256 _tokenId);
@@ -151,6 +179,16 @@ interface IAssets {
     /// @notice The signature does not show that this account's publisher knows the key.
     error Assets_KeyNotOwned();
 
+    /// @notice There is no such way: the version is not published (None), or retired, or in that stage already, or `to` is None.
+    /// @param version Its id.
+    /// @param from The stage that it is in.
+    /// @param to The stage that was asked for.
+    error Assets_WrongStage(bytes32 version, Stage from, Stage to);
+
+    /// @notice A move needs a reason, of at most `MAX_REASON` bytes.
+    /// @param length Bytes given.
+    error Assets_BadReason(uint256 length);
+
     /// @notice Highest royalty: 1,000 basis points.
     /// @return most The constant.
     function MAX_ROYALTY() external view returns (uint16 most);
@@ -158,6 +196,10 @@ interface IAssets {
     /// @notice Largest content: 2^52 bytes, what 2^32 chunks of 1 MiB hold.
     /// @return most The constant.
     function MAX_SIZE() external view returns (uint64 most);
+
+    /// @notice Longest reason of a stage: 256 bytes.
+    /// @return most The constant.
+    function MAX_REASON() external view returns (uint16 most);
 
     /// @notice The id an asset has or would have.
     /// @param creator Who registers it.
@@ -176,11 +218,16 @@ interface IAssets {
     /// @return number From 1.
     function release(bytes32 version) external view returns (uint40 publishedAt, uint32 number);
 
+    /// @notice The stage that a version is in.
+    /// @param version Its id.
+    /// @return stage None if it was not published.
+    function stageOf(bytes32 version) external view returns (Stage stage);
+
     /// @notice What a market asks before a sale.
     /// @param asset An asset's id.
     /// @param version A version's id; that it belongs to the asset, the caller knows from its preimage.
     /// @return epoch How often the asset has been transferred.
-    /// @return publishedAt When the version was published, Unix seconds; zero if it was not.
+    /// @return publishedAt When the version was published, Unix seconds; zero if it was not, or is in a stage that is not sold.
     function saleState(bytes32 asset, bytes32 version)
         external
         view
@@ -230,6 +277,13 @@ interface IAssets {
     /// @param proof That the caller knows its key.
     /// @return id Its id.
     function publish(Version calldata version, KeyProof calldata proof) external returns (bytes32 id);
+
+    /// @notice Moves a version to another stage. Only the owner or a maintainer. It stops or allows new sales; nothing that was sold
+    /// changes.
+    /// @param version Its commitments.
+    /// @param to Any stage but the present one; none follows Retired.
+    /// @param reason Why, for everybody to read: 1 to `MAX_REASON` bytes.
+    function moveStage(Version calldata version, Stage to, string calldata reason) external;
 
     /// @notice Lends or takes back a role. Only the owner. Offers that a seller made before stay open until somebody closes them.
     /// @param asset The asset.

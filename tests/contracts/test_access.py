@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steelyard.domain.types import OfferKind, Role, name_word
+from steelyard.domain.types import OfferKind, Role, Stage, name_word
 from tests.contracts.support.decode import outcome
 from tests.contracts.support.read import Method, read
 from tests.contracts.support.rpc import now, warp
@@ -22,6 +22,7 @@ ALLOWED = {
         # The version names its asset and the proof its publisher: a registration is the creator's own.
         "register": OWNER,
         "publish": OWNER | {"maintainer"},
+        "moveStage": OWNER | {"maintainer"},
         "setRole": OWNER,
         "approve": OWNER,
         "setApprovalForAll": ANYBODY,
@@ -136,6 +137,7 @@ def world(shop, market, assets, treasury, directory, sealed, asset, roles):
         "assets": {
             "register": own,
             "publish": lambda account: (second.version.abi(), shop.key_proof(second, account)),
+            "moveStage": lambda _: (sealed.version.abi(), Stage.DRAFT, "why"),
             "setRole": lambda _: (asset, receiver, Role.SELLER, True),
             **erc721(roles.seller, number(asset)),
         },

@@ -18,7 +18,7 @@ from steelyard.domain.abi import encode
 from steelyard.domain.events import TOPICS, TYPES
 from steelyard.domain.hash import keccak256
 from steelyard.domain.header import encode_fields
-from steelyard.domain.types import Address, account_word, name_word
+from steelyard.domain.types import Address, Stage, account_word, name_word
 from tests.support.metered import CHANNELS, Metered
 
 CHAIN_ID = 31337
@@ -70,6 +70,7 @@ class World:
 
     assets: dict[bytes, dict[str, Any]] = field(default_factory=dict)
     versions: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
+    stages: dict[bytes, Stage] = field(default_factory=dict)
     offers: list[dict[str, Any]] = field(default_factory=list)
     sales: dict[bytes, Sale] = field(default_factory=dict)
     requests: dict[bytes, tuple[Sale, Address, bytes, int]] = field(default_factory=dict)
@@ -113,6 +114,7 @@ class Market(Metered):
         choices: list[tuple[int, Any]] = [(1, self.register)]
         if world.assets:
             choices += [(2, self.publish), (1, self.transfer), (2, self.role), (3, self.offer)]
+            choices += [(1, self.stage)]
             choices += [(1, self.direct), (1, self.move)]
         if any(not offer["closed"] for offer in world.offers):
             choices += [(12, self.buy), (1, self.close)]
@@ -179,6 +181,16 @@ class Market(Metered):
         to = account_word(self.random.choice(self.accounts))
         granted = self.random.random() < 0.6
         return [self._log("RoleSet", asset, to, record["owner"], self.random.randrange(2), granted)]
+
+    def stage(self, time: int) -> list[Made]:
+        version, asset, _ = self.random.choice(self.world.versions)
+        start = self.world.stages.get(version, Stage.RELEASED)
+        if start is Stage.RETIRED:
+            return []
+        to = self.random.choice([stage for stage in Stage if stage not in (Stage.NONE, start)])
+        self.world.stages[version] = to
+        owner = self.world.assets[asset]["owner"]
+        return [self._log("StageMoved", asset, version, owner, int(start), int(to), f"to {to}, größer")]
 
     # -- offers and purchases ----------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from steelyard.domain.types import (
     Position,
     PurchaseId,
     Role,
+    Stage,
     Terms,
     Version,
     VersionId,
@@ -185,6 +186,10 @@ class Calls:
     def publish(self, version: Version, proof: KeyProof) -> Call:
         """Publish a version of an asset that exists."""
         return self._assets(f"publish({VERSION},{KEY_PROOF})", version.abi(), _key_proof(proof))
+
+    def move_stage(self, version: Version, to: Stage, reason: str) -> Call:
+        """Move a version to another stage; ``reason`` of 1 to 256 bytes in UTF-8."""
+        return self._assets(f"moveStage({VERSION},uint8,string)", version.abi(), int(to), reason)
 
     def set_role(self, asset: AssetId, account: Address, role: Role, granted: bool) -> Call:
         """Lend a role or take it back."""

@@ -29,6 +29,7 @@ from steelyard.domain.types import (
     RequestState,
     Role,
     Scope,
+    Stage,
     State,
     Terms,
     Version,
@@ -171,6 +172,10 @@ class Views:
         """Return when a version was published and its number."""
         published_at, number = self._ask("Assets", "release(bytes32)", ("uint40", "uint32"), version)
         return Release(published_at=_int(published_at), number=_int(number))
+
+    def stage(self, version: VersionId) -> Stage:
+        """Return the stage that a version is in; ``Stage.NONE`` if it was not published."""
+        return Stage(_within(self._int("Assets", "stageOf(bytes32)", "uint8", version), len(Stage)))
 
     def sale_state(self, asset: AssetId, version: VersionId) -> tuple[int, int]:
         """Return the asset's epoch, and when the version was published (Unix seconds, 0 if it was not)."""

@@ -66,6 +66,7 @@ _EVENTS: Final = (
     (CHANNELS, "UsageClaimed", "bytes32,bytes32,address", f"{USE}[] uses"),
     (CHANNELS, "ChannelClosing", "bytes32,bytes32,address", "uint40 closesAt"),
     (CHANNELS, "ChannelClosed", "bytes32,bytes32,address", "address payer,uint128 refunded"),
+    (ASSETS, "StageMoved", "bytes32,bytes32,address", "uint8 from,uint8 to,string reason"),
 )
 
 

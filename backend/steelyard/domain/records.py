@@ -21,6 +21,7 @@ from steelyard.domain.types import (
     RequestState,
     Role,
     Scope,
+    Stage,
     State,
     Terms,
     Version,
@@ -30,10 +31,22 @@ from steelyard.domain.types import (
 
 
 @dataclass(frozen=True, kw_only=True)
+class StageMove:
+    """A move of a version to a stage: ``at`` in Unix seconds, ``actor`` who moved it, ``tx`` the transaction."""
+
+    stage: Stage
+    at: int
+    actor: Address
+    reason: str
+    tx: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
 class VersionState:
     """A version.
 
-    ``number`` from 1, ``published_at`` in Unix seconds; ``flagged_by`` is the purchase that proved it false.
+    ``number`` from 1, ``published_at`` in Unix seconds; ``flagged_by`` is the purchase that proved it false; ``moves`` of its stage,
+    oldest first.
     """
 
     id: VersionId
@@ -42,11 +55,22 @@ class VersionState:
     publisher: Address
     published_at: int
     flagged_by: PurchaseId | None = None
+    moves: tuple[StageMove, ...] = ()
 
     @property
     def flagged(self) -> bool:
         """Whether it was proved false."""
         return self.flagged_by is not None
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that it is in."""
+        return self.moves[-1].stage if self.moves else Stage.RELEASED
+
+    @property
+    def on_sale(self) -> bool:
+        """Whether it can be bought: in a stage that is on sale, and not proved false."""
+        return self.stage.on_sale and not self.flagged
 
 
 @dataclass(frozen=True, kw_only=True)

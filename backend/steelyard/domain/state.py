@@ -22,6 +22,7 @@ from steelyard.domain.records import (
     OfferState,
     PurchaseState,
     RequestRecord,
+    StageMove,
     VersionState,
 )
 from steelyard.domain.types import (
@@ -37,6 +38,7 @@ from steelyard.domain.types import (
     RequestState,
     Role,
     Scope,
+    Stage,
     State,
     Terms,
     Version,
@@ -175,6 +177,19 @@ class _Folding:
             raise _wrong(event, "there is no such version")
         by = PurchaseId(_bytes(event, "purchase"))
         draft.versions[version.id] = replace(version, flagged_by=version.flagged_by or by)
+
+    def stage_moved(self, event: TrailEvent) -> None:
+        draft = self._draft(event)
+        version = draft.versions.get(VersionId(event.id))
+        if version is None:
+            raise _wrong(event, "there is no such version")
+        start, to = Stage(_int(event, "from")), Stage(_int(event, "to"))
+        if start is not version.stage or start is Stage.RETIRED or to in (Stage.NONE, start):
+            raise _wrong(event, "not from the stage that the version is in, or no way out of it")
+        reason = event.fields["reason"]
+        assert isinstance(reason, str)
+        move = StageMove(stage=to, at=event.time, actor=event.actor, reason=reason, tx=event.tx)
+        draft.versions[version.id] = replace(version, moves=(*version.moves, move))
 
     # -- offers ----------------------------------------------------------------------------------------------
 
@@ -361,6 +376,7 @@ _HANDLERS: Final[Mapping[str, Callable[[_Folding, TrailEvent], None]]] = {
     "VersionPublished": _Folding.published,
     "AssetTransferred": _Folding.transferred,
     "RoleSet": _Folding.role_set,
+    "StageMoved": _Folding.stage_moved,
     "Offered": _Folding.offered,
     "OfferClosed": _Folding.closed,
     "Purchased": _Folding.purchased,

@@ -85,6 +85,22 @@ class Role(enum.IntEnum):
     SELLER = 1
 
 
+class Stage(enum.IntEnum):
+    """Where a version is in its life: docs/stages.md."""
+
+    NONE = 0
+    DRAFT = 1
+    VALIDATED = 2
+    RELEASED = 3
+    DEPRECATED = 4
+    RETIRED = 5
+
+    @property
+    def on_sale(self) -> bool:
+        """Whether a version in this stage can be bought and is hosted."""
+        return self in (Stage.RELEASED, Stage.DEPRECATED)
+
+
 @dataclass(frozen=True)
 class Version:
     """An immutable release: all commitments of ``IAssets.Version``."""

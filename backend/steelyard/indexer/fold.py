@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from steelyard.domain.abi import decode
 from steelyard.domain.hash import keccak256
-from steelyard.domain.types import RequestState, State, name_of
+from steelyard.domain.types import RequestState, Stage, State, name_of
+from steelyard.errors import VerificationError
 from steelyard.indexer import columns as at
 from steelyard.indexer.batch import Batch
 from steelyard.indexer.entries import KINDS, Entry
@@ -146,7 +148,7 @@ class _Folding(Metered):
         known.count[subject] = count
         known.versions.add(
             [id_, subject, count, data[64:96], data[96:128], size, scheme, data[192:256], node]
-            + [actor, time, None, None, pos]
+            + [actor, time, None, None, int(Stage.RELEASED), pos]
         )
         if node in known.node_assets:
             known.node_assets[node].add(subject)
@@ -188,6 +190,22 @@ class _Folding(Metered):
             self._known.versions.touch(version)
         publisher, buyer = version[at.VERSION_PUBLISHER], purchase[at.P_BUYER]
         self._batch.parties += ((entry.pos, PUBLISHER, publisher), (entry.pos, BUYER, buyer))
+        return entry.id, None, None
+
+    def stage_moved(self, entry: Entry) -> About:
+        version = self._known.versions.rows.get(entry.id)
+        if version is None or version[at.VERSION_ASSET] != entry.subject:
+            raise wrong(entry, "there is no such version")
+        try:
+            decode(KINDS[entry.kind].types, entry.data)
+        except VerificationError as exc:
+            raise wrong(entry, str(exc)) from exc
+        start, to = Stage(number(entry.data, 0, 8)), Stage(number(entry.data, 1, 8))
+        if start != version[at.VERSION_STAGE] or start is Stage.RETIRED or to in (Stage.NONE, start):
+            raise wrong(entry, "not from the stage that the version is in, or no way out of it")
+        version[at.VERSION_STAGE] = int(to)
+        self._known.versions.touch(version)
+        self._batch.parties.append((entry.pos, PUBLISHER, version[at.VERSION_PUBLISHER]))
         return entry.id, None, None
 
     # -- offers ------------------------------------------------------------------------------------------------
@@ -474,6 +492,7 @@ _BY_NAME: Final[dict[str, tuple[Callable[[_Folding, Entry], About], int]]] = {
     "UsageClaimed": (_Folding.usage_claimed, -1),
     "ChannelClosing": (_Folding.channel_closing, 1),
     "ChannelClosed": (_Folding.channel_closed, 2),
+    "StageMoved": (_Folding.stage_moved, -1),
 }
 """Who takes an event, and how many words its data has; -1 for any number."""
 _HANDLERS: Final = tuple((_BY_NAME[kind.name][0], 32 * _BY_NAME[kind.name][1]) for kind in KINDS)

@@ -18,7 +18,7 @@ _KEPT: Final = 100_000
 """Most rows of a kind that stay after a write: 150 MB if all kinds are full."""
 
 # By what the id of an entry names.
-OF_VERSION: Final = frozenset(KIND_OF[name] for name in ("VersionPublished", "VersionFlagged"))
+OF_VERSION: Final = frozenset(KIND_OF[name] for name in ("VersionPublished", "VersionFlagged", "StageMoved"))
 OF_OFFER: Final = frozenset(KIND_OF[name] for name in ("Offered", "OfferClosed"))
 OF_PURCHASE: Final = frozenset(
     KIND_OF[name]

@@ -11,7 +11,7 @@ from typing import Final
 
 from steelyard.errors import TrailError
 
-FORMAT: Final = "2"
+FORMAT: Final = "3"
 """Raised whenever a database of an older client must be built again."""
 
 SHIFT: Final = 20
@@ -54,7 +54,8 @@ CREATE TABLE roles (
 CREATE TABLE versions (
     id BLOB NOT NULL PRIMARY KEY, asset BLOB NOT NULL, number INTEGER NOT NULL, folder BLOB NOT NULL, root BLOB NOT NULL,
     size INTEGER NOT NULL, scheme INTEGER NOT NULL, key BLOB NOT NULL, node BLOB NOT NULL, publisher BLOB NOT NULL,
-    published_at INTEGER NOT NULL, flagged_at INTEGER, flagged_by BLOB, pos INTEGER NOT NULL
+    published_at INTEGER NOT NULL, flagged_at INTEGER, flagged_by BLOB, stage INTEGER NOT NULL,
+    pos INTEGER NOT NULL
 );
 CREATE TABLE offers (
     id BLOB NOT NULL PRIMARY KEY, asset BLOB NOT NULL, seller BLOB NOT NULL, currency BLOB NOT NULL, price BLOB NOT NULL,
@@ -128,6 +129,7 @@ CREATE INDEX events_subject ON events (subject, pos);
 CREATE INDEX events_version ON events (version, pos) WHERE version IS NOT NULL;
 CREATE INDEX events_kind ON events (kind, pos);
 CREATE INDEX events_tx ON events (tx);
+CREATE INDEX events_stages ON events (id, pos) WHERE kind = 27;
 CREATE INDEX events_renewed ON events (id, pos) WHERE kind = 10;
 CREATE INDEX parties_account ON parties (account, role, pos);
 CREATE INDEX assets_name ON assets (name);

@@ -33,13 +33,14 @@ from steelyard.indexer.columns import (
     R_STATE,
     VERSION_FLAGGED_AT,
     VERSION_FLAGGED_BY,
+    VERSION_STAGE,
 )
 from steelyard.indexer.known import Known
 from steelyard.indexer.schema import COLUMNS
 
 _CHANGING: Final = {
     "assets": (ASSET_OWNER, ASSET_EPOCH),
-    "versions": (VERSION_FLAGGED_AT, VERSION_FLAGGED_BY),
+    "versions": (VERSION_FLAGGED_AT, VERSION_FLAGGED_BY, VERSION_STAGE),
     "offers": (OFFER_CLOSED_AT,),
     "purchases": (
         *(P_HOLDER, P_STATE, P_DUE, P_UNTIL, P_DELIVERED, P_DELIVERED_AT, P_DELIVERED_TX),

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from steelyard.domain.card import Metric
 from steelyard.domain.metering import ChannelId, ChannelState
-from steelyard.domain.types import Address, AssetId, OfferId, PurchaseId, RequestId, State, VersionId
+from steelyard.domain.types import Address, AssetId, OfferId, PurchaseId, RequestId, Stage, State, VersionId
 
 T = TypeVar("T")
 
@@ -139,7 +139,7 @@ class Version:
     """A version as the index has it. ``cid`` is of its public folder, ``size`` bytes of plaintext.
 
     ``code``: whether it has files that run code when they are loaded, as its manifest declares for ever; None while the
-    store's manifest was not read.
+    store's manifest was not read. ``stage``: where it is in its life (docs/stages.md).
     """
 
     version: VersionId
@@ -154,11 +154,37 @@ class Version:
     flagged_at: int | None
     block: int
     code: bool | None
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """A stage that a version was in from a time on: who moved it, in which block and transaction, and why; published, if no reason."""
+
+    stage: Stage
+    since: int
+    actor: Address
+    reason: str | None
+    block: int
+    tx: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageHistory:
+    """All stages that a version was in up to a time, oldest first; none if it was not published by then."""
+
+    version: VersionId
+    time: int
+    stages: tuple[Staged, ...]
+    at: At
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """Which version was the newest at a time; None if there was none. ``flagged_at`` only if it was by then."""
+    """Which version was the newest on sale at a time; None if there was none.
+
+    ``flagged_at`` only if it was by then, ``stage`` as it was then.
+    """
 
     asset: AssetId
     time: int

@@ -37,6 +37,7 @@ from steelyard.query.model import (
     Purchase,
     PurchaseQuery,
     Released,
+    StageHistory,
     Version,
     VersionQuery,
 )
@@ -142,9 +143,14 @@ class Audit:
     # -- one thing -------------------------------------------------------------------------------------------
 
     def version_at(self, asset: AssetId, time: int | None = None) -> Released:
-        """Return which version of an asset was the newest at a time (Unix seconds; the newest block's if None)."""
+        """Return which version of an asset was the newest on sale at a time (Unix seconds; the newest block's if None)."""
         with self.database.read() as reader:
             return entities.version_at(reader, asset, time)
+
+    def stages(self, version: VersionId, time: int | None = None) -> StageHistory:
+        """Return the stages that a version was in up to a time (Unix seconds; the newest block's if None), oldest first."""
+        with self.database.read() as reader:
+            return entities.stages(reader, version, time)
 
     def earnings(self, query: EarningsQuery) -> Earnings:
         """Return what an account was paid in a period, and what it could claim now."""

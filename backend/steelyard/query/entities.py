@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
+from steelyard.domain.abi import decode
 from steelyard.domain.ref import LATEST
-from steelyard.domain.types import AssetId, OfferId, PurchaseId, State, VersionId
+from steelyard.domain.types import Address, AssetId, OfferId, PurchaseId, Stage, State, VersionId
 from steelyard.errors import NotFoundError
 from steelyard.indexer.database import Reader
-from steelyard.indexer.schema import ROLES
+from steelyard.indexer.schema import ROLES, SHIFT
 from steelyard.query import check, cursor
-from steelyard.query.fields import KIND_OF
+from steelyard.query.fields import KIND_OF, KINDS
 from steelyard.query.model import (
     Offer,
     OfferQuery,
@@ -18,6 +19,8 @@ from steelyard.query.model import (
     Purchase,
     PurchaseQuery,
     Released,
+    Staged,
+    StageHistory,
     Version,
     VersionQuery,
 )
@@ -27,11 +30,23 @@ from steelyard.query.rows import OFFER, PURCHASE, VERSION, to_offer, to_purchase
 _VERSIONS: Final = f"SELECT {VERSION} FROM versions v"
 _OFFERS: Final = f"SELECT {OFFER} FROM offers o JOIN assets a ON a.id = o.asset"
 _PURCHASES: Final = f"SELECT {PURCHASE} FROM purchases p JOIN offers o ON o.id = p.offer"
+# The second word of an entry's data is the stage that it moved to.
+_MOVED: Final = f"FROM events e WHERE e.kind = {KIND_OF['StageMoved']} AND e.id ="
+_RELEASED_AT: Final = (
+    f"SELECT s.* FROM (SELECT {VERSION}, COALESCE((SELECT substr(e.data, 64, 1) {_MOVED} v.id AND e.time <= ?"
+    " ORDER BY e.pos DESC LIMIT 1), ?) AS was FROM versions v WHERE v.asset = ? AND v.published_at <= ?) s"
+    " WHERE s.was IN (?, ?) ORDER BY s.number DESC LIMIT 1"
+)
+_BORN: Final = "SELECT v.published_at, v.publisher, e.pos, e.tx FROM versions v JOIN events e ON e.pos = v.pos WHERE v.id = ?"
+_MOVES: Final = f"SELECT e.time, e.actor, e.pos, e.tx, e.data {_MOVED} ? AND e.time <= ? ORDER BY e.pos"
 # A buyer is found by his entries; p.pos is the place of the Purchased entry.
 _BOUGHT: Final = (
     "p.id IN (SELECT e.id FROM parties b CROSS JOIN events e WHERE b.account = ? AND b.role = ? AND e.pos = b.pos"
     " AND e.kind = ?)"
 )
+
+
+_ON_SALE: Final = tuple(stage for stage in Stage if stage.on_sale)
 
 
 def version(reader: Reader, version_id: VersionId) -> Version:
@@ -93,7 +108,7 @@ def purchase(reader: Reader, purchase_id: PurchaseId) -> Purchase:
 
 
 def version_at(reader: Reader, asset: AssetId, time: int | None) -> Released:
-    """Return which version was the newest at a time, with all entries up to it; the newest block's if None.
+    """Return which version was the newest on sale at a time, with all entries up to it; the newest block's if None.
 
     Raises:
         NotFoundError: there is no such asset.
@@ -103,11 +118,34 @@ def version_at(reader: Reader, asset: AssetId, time: int | None) -> Released:
     at = read_at(reader)
     moment = at.time if time is None else time
     require_asset(reader, asset)
-    sql = f"{_VERSIONS} WHERE v.asset = ? AND v.published_at <= ? ORDER BY v.number DESC LIMIT 1"
-    row = reader.row(sql, (asset, moment))
-    if row is not None and row[8] is not None and row[8] > moment:
-        row = (*row[:8], None, *row[9:])  # flagged later
+    row = reader.row(_RELEASED_AT, (moment, _stored(Stage.RELEASED), asset, moment, *map(_stored, _ON_SALE)))
+    if row is not None:
+        flagged_at = row[8] if row[8] is not None and row[8] <= moment else None
+        row = (*row[:8], flagged_at, *row[9:11], row[13][0], row[12])
     return Released(asset=asset, time=moment, version=None if row is None else to_version(row), at=at)
+
+
+def stages(reader: Reader, version_id: VersionId, time: int | None) -> StageHistory:
+    """Return the stages that a version was in, with all entries up to a time; the newest block's if None.
+
+    Raises:
+        NotFoundError: there is no such version.
+    """
+    check.word(version_id, "version")
+    check.times(time, None)
+    at = read_at(reader)
+    moment = at.time if time is None else time
+    born = reader.row(_BORN, (version_id,))
+    if born is None:
+        raise _missing("version", version_id)
+    found: list[Staged] = []
+    if born[0] <= moment:
+        found.append(_staged(Stage.RELEASED, None, *born))
+    types = KINDS[KIND_OF["StageMoved"]].types
+    for moved_at, actor, pos, tx, data in reader.rows(_MOVES, (version_id, moment)):
+        _, to, reason = decode(types, data)
+        found.append(_staged(Stage(cast(int, to)), cast(str, reason), moved_at, actor, pos, tx))
+    return StageHistory(version=version_id, time=moment, stages=tuple(found), at=at)
 
 
 def versions(reader: Reader, query: VersionQuery) -> Page[Version]:
@@ -188,6 +226,14 @@ def require_asset(reader: Reader, asset: AssetId) -> None:
     """
     if reader.row("SELECT 1 FROM assets a WHERE a.id = ?", (asset,)) is None:
         raise _missing("asset", asset)
+
+
+def _staged(stage: Stage, reason: str | None, since: int, actor: bytes, pos: int, tx: bytes) -> Staged:
+    return Staged(stage=stage, since=since, actor=Address(actor), reason=reason, block=pos >> SHIFT, tx=tx)
+
+
+def _stored(stage: Stage) -> bytes:
+    return bytes((stage,))
 
 
 def _below(query: object, text: str | None) -> object:

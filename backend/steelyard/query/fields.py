@@ -10,7 +10,7 @@ from steelyard.domain.abi import Value, decode, split_types
 from steelyard.domain.events import TYPES, USE, EventType
 from steelyard.domain.metering import METERED_TERMS
 from steelyard.domain.plain import AMOUNTS, MAX_NUMBER, checksum
-from steelyard.domain.types import POINT, TERMS, VERSION, AssetKind, OfferKind, Role, Scope
+from steelyard.domain.types import POINT, TERMS, VERSION, AssetKind, OfferKind, Role, Scope, Stage
 from steelyard.errors import TrailError, VerificationError
 
 KINDS: Final = tuple(TYPES.values())
@@ -34,6 +34,8 @@ _MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
 _WORDS: Final[Mapping[tuple[str, str], type[enum.IntEnum]]] = {
     ("AssetRegistered", "kind"): AssetKind,
     ("RoleSet", "role"): Role,
+    ("StageMoved", "from"): Stage,
+    ("StageMoved", "to"): Stage,
     (TERMS, "kind"): OfferKind,
     (TERMS, "scope"): Scope,
 }

@@ -35,6 +35,8 @@ from steelyard.query.answers import (
     PaymentKind,
     Purchase,
     Released,
+    Staged,
+    StageHistory,
     Version,
 )
 
@@ -366,6 +368,8 @@ __all__ = [
     "PurchaseQuery",
     "Released",
     "Sort",
+    "StageHistory",
+    "Staged",
     "Version",
     "VersionQuery",
 ]

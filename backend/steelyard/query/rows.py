@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, TypeAlias
 
 from steelyard.domain.metering import ChannelState, unit_name
-from steelyard.domain.types import OfferKind, Scope, State
+from steelyard.domain.types import OfferKind, Scope, Stage, State
 from steelyard.indexer.database import Reader
 from steelyard.indexer.schema import SHIFT, amount_of
 from steelyard.query.answers import Channel, MeteredOffer, Offer, Purchase, Version
@@ -15,7 +15,7 @@ Row: TypeAlias = tuple[Any, ...]
 
 VERSION: Final = (
     "v.id, v.number, v.folder, v.root, v.size, v.node, v.publisher, v.published_at, v.flagged_at, v.pos, v.asset,"
-    " (SELECT k.value FROM card_values k WHERE k.folder = v.folder AND k.field = 'code')"
+    " v.stage, (SELECT k.value FROM card_values k WHERE k.folder = v.folder AND k.field = 'code')"
 )
 OFFER: Final = (
     "o.id, o.asset, o.seller, o.currency, o.price, o.bond, o.kind, o.scope, o.transferable, o.revocable, o.period,"
@@ -57,7 +57,8 @@ def to_version(row: Row) -> Version:
         published_at=row[7],
         flagged_at=row[8],
         block=row[9] >> SHIFT,
-        code=None if row[-1] is None else row[-1] == "yes",
+        stage=Stage(row[11]),
+        code=None if row[12] is None else row[12] == "yes",
     )
 
 

@@ -15,6 +15,7 @@ TRAIL = {
     "VersionPublished",
     "AssetTransferred",
     "RoleSet",
+    "StageMoved",
     "Offered",
     "OfferClosed",
     "Purchased",

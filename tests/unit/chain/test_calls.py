@@ -10,7 +10,7 @@ from eth_abi import decode
 from steelyard.chain.artifacts import CONTRACTS, Item, artifact
 from steelyard.chain.calls import Call, Calls
 from steelyard.chain.deployment import Deployment
-from steelyard.domain.types import NATIVE, Address, AssetKind, Role, account_word
+from steelyard.domain.types import NATIVE, Address, AssetKind, Role, Stage, account_word
 from steelyard.errors import InputError
 
 from . import values as v
@@ -22,6 +22,7 @@ CALLS: dict[str, Callable[[Calls], Call]] = {
         b"digits".ljust(32, b"\0"), AssetKind.MODEL, 500, v.VERSION, v.KEY_PROOF
     ),
     "Assets.publish": lambda c: c.publish(v.VERSION, v.KEY_PROOF),
+    "Assets.moveStage": lambda c: c.move_stage(v.VERSION, Stage.RETIRED, "why"),
     "Assets.setRole": lambda c: c.set_role(v.ASSET, v.ACCOUNT, Role.SELLER, True),
     "Assets.transferFrom": lambda c: c.transfer_asset(v.ASSET, owner=v.ACCOUNT, to=TOKEN),
     "Market.makeOffer": lambda c: c.make_offer(v.ASSET, v.TERMS),

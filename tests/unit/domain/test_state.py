@@ -21,6 +21,7 @@ from steelyard.domain.types import (
     RequestState,
     Role,
     Scope,
+    Stage,
     State,
     Terms,
     Version,
@@ -204,6 +205,56 @@ def test_a_role_is_taken_back(chain: Chain) -> None:
     chain.log("RoleSet", account_word(CAROL), ALICE, role=0, granted=True)
     chain.log("RoleSet", account_word(CAROL), ALICE, role=0, granted=False)
     assert not chain.asset().may(CAROL, Role.MAINTAINER)
+
+
+def _move(chain: Chain, start: int, to: int, reason: str = "why") -> None:
+    chain.log("StageMoved", VERSION.id, CAROL, from_=start, to=to, reason=reason)
+
+
+def test_a_stage_moves_and_the_moves_are_kept(chain: Chain) -> None:
+    assert chain.asset().versions[VERSION.id].stage is Stage.RELEASED
+    _move(chain, Stage.RELEASED, Stage.DEPRECATED, "found better")
+    version = chain.asset().versions[VERSION.id]
+    assert (version.stage, version.on_sale, version.published_at) == (Stage.DEPRECATED, True, 20)
+    _move(chain, Stage.DEPRECATED, Stage.RETIRED)
+    version = chain.asset().versions[VERSION.id]
+    assert (version.stage, version.on_sale) == (Stage.RETIRED, False)
+    assert [(move.stage, move.at, move.actor, move.reason, move.tx) for move in version.moves] == [
+        (Stage.DEPRECATED, 40, CAROL, "found better", b"\x04" * 32),
+        (Stage.RETIRED, 50, CAROL, "why", b"\x05" * 32),
+    ]
+
+
+def test_a_purchase_goes_on_in_every_stage(chain: Chain) -> None:
+    chain.buy()
+    _move(chain, Stage.RELEASED, Stage.RETIRED)
+    chain.deliver()
+    chain.log("Settled", PURCHASE, CAROL)
+    asset = chain.asset()
+    assert asset.purchases[PURCHASE].state is State.SETTLED
+    assert asset.covers(asset.purchases[PURCHASE], asset.versions[VERSION.id], at=999)
+
+
+@pytest.mark.parametrize(
+    ("start", "to"),
+    [
+        (Stage.DRAFT, Stage.RETIRED),
+        (Stage.RELEASED, Stage.RELEASED),
+        (Stage.RELEASED, Stage.NONE),
+        (Stage.RELEASED, 6),
+    ],
+)
+def test_a_move_that_cannot_be_is_refused(chain: Chain, start: int, to: int) -> None:
+    _move(chain, start, to)
+    with pytest.raises(TrailError, match="cannot have happened"):
+        chain.ledger()
+
+
+def test_nothing_leaves_retired(chain: Chain) -> None:
+    _move(chain, Stage.RELEASED, Stage.RETIRED)
+    _move(chain, Stage.RETIRED, Stage.RELEASED)
+    with pytest.raises(TrailError, match="no way out"):
+        chain.ledger()
 
 
 def test_a_closed_offer_is_not_open(chain: Chain) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from steelyard.domain.abi import encode
 from steelyard.domain.events import decode_event
 from steelyard.domain.hash import keccak256
 from steelyard.domain.metering import ChannelState
 from steelyard.domain.records import Ledger
 from steelyard.domain.state import fold as domain_fold
+from steelyard.domain.types import Stage
 from steelyard.errors import TrailError
 from steelyard.indexer import columns, schema
 from steelyard.indexer.database import Database, open_database
@@ -115,6 +117,8 @@ def test_versions_are_those_of_the_domain(world: tuple[Chain, Database, Ledger])
         assert (row["node"], row["publisher"]) == (said.node, version.publisher)
         assert (row["published_at"], row["flagged_by"]) == (version.published_at, version.flagged_by)
         assert (row["flagged_at"] is None) == (version.flagged_by is None)
+        assert row["stage"] == version.stage
+    assert {row["stage"] for row in versions} > {Stage.RELEASED}
 
 
 def test_offers_are_those_of_the_domain(world: tuple[Chain, Database, Ledger]) -> None:
@@ -435,6 +439,37 @@ def test_what_the_contracts_would_not_do_is_refused(tmp_path: Path, change: Any,
     entries[place] = change(entries[place])
     with pytest.raises(TrailError, match=f"cannot have happened: .*{why}"):
         fold(Known(MINE), entries[: place + 1])
+
+
+def _moved(start: int, to: int, reason: bytes = encode(("string",), ("why",))[32:]) -> bytes:
+    return b"".join(number.to_bytes(32, "big") for number in (start, to, 96)) + reason
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (_moved(2, 1), "not from the stage"),
+        (_moved(3, 3), "no way out"),
+        (_moved(3, 0), "no way out"),
+        (_moved(3, 6), "6 is not a valid"),
+        (_moved(3, 5, b"")[:64], "cut short"),
+        (_moved(3, 5, (9).to_bytes(32, "big")), "too short"),
+        (_moved(3 + (1 << 255), 5), "no uint8"),
+    ],
+)
+def test_a_move_that_cannot_be_is_refused(tmp_path: Path, data: bytes, why: str) -> None:
+    with indexed(grown(1), tmp_path).read() as reader:
+        entries = list(entries_of(reader))
+    born = next(entry for entry in entries if entry.kind == KIND_OF["VersionPublished"])
+    before = entries[: entries.index(born) + 1]
+    move = born._replace(pos=born.pos + 1, kind=KIND_OF["StageMoved"], data=_moved(3, 5))
+    fold(Known(MINE), [*before, move])
+    with pytest.raises(TrailError, match=f"cannot have happened: .*{why}"):
+        fold(Known(MINE), [*before, move._replace(data=data)])
+    with pytest.raises(TrailError, match="no such version"):
+        fold(Known(MINE), [*before, move._replace(id=bytes(32))])
+    with pytest.raises(TrailError, match="no way out"):
+        fold(Known(MINE), [*before, move, move._replace(data=_moved(5, 3))])
 
 
 def test_an_entry_twice_is_refused(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def blocks() -> dict[str, list[str]]:
 
 
 SQL = blocks()
+ON_SALE = {"released": b"\x03", "deprecated": b"\x04"}
 
 
 def run(audit: Audit, sql: str, **values: object) -> list[Any]:
@@ -47,9 +48,11 @@ def test_every_block_runs(full: Audit, history: World) -> None:
         "asset": history.events[0].subject,
         "time": history.time,
         "account": ALICE,
+        "version": next(iter(history.versions)),
+        **ON_SALE,
         "word": account_word(ALICE),
     }
-    assert sum(len(parts) for parts in SQL.values()) == 10
+    assert sum(len(parts) for parts in SQL.values()) == 11
     for parts in SQL.values():
         for sql in parts:
             run(full, sql, **values)
@@ -74,7 +77,7 @@ def test_of_an_asset(full: Audit, history: World) -> None:
             assert [row[:2] for row in holders] == [(i.licence, i.holder) for i in every(full, query)]
             (version,) = SQL["Which version was released at a time?"]
             released = full.version_at(asset, time).version
-            assert [row[1] for row in run(full, version, asset=asset, time=time)] == (
+            assert [row[1] for row in run(full, version, asset=asset, time=time, **ON_SALE)] == (
                 [] if released is None else [released.version]
             )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from steelyard.domain.types import OfferKind, Scope
+from steelyard.domain.types import OfferKind, Scope, Stage, VersionId
 from steelyard.errors import InputError, NotFoundError
 from steelyard.query.audit import Audit
 from steelyard.query.model import HolderQuery
@@ -191,6 +191,70 @@ def test_around_a_release_and_a_flag(audit: Audit, world: World) -> None:
         (newer.id, None),
     ]
     assert audit.version_at(asset).version == found[-1]
+
+
+def test_the_version_on_sale_at_a_time(audit: Audit, world: World) -> None:
+    asset = world.asset("a")
+    world.tick()
+    first, terms = world.publish(asset), world.offer(asset)
+    second = world.publish(asset)
+    world.buy(second, terms)
+    expected = [(world.time, second, Stage.RELEASED)]
+    for version, stage, sold in (
+        (second, Stage.DRAFT, first),
+        (second, Stage.VALIDATED, first),
+        (second, Stage.DEPRECATED, second),
+        (first, Stage.RETIRED, second),
+        (second, Stage.RETIRED, None),
+    ):
+        world.tick()
+        world.move(version, stage)
+        expected.append((world.time, sold, Stage.DEPRECATED if sold is second else Stage.RELEASED))
+    world.feed(audit.database)
+    for time, sold, stage in expected:
+        for moment in (time, time + 11):
+            found = audit.version_at(asset, moment).version
+            assert (found and (found.version, found.stage)) == (sold and (sold.id, stage))
+    assert audit.version(second.id).stage is Stage.RETIRED
+
+
+def test_the_stages_of_a_version(audit: Audit, world: World) -> None:
+    asset = world.asset("a")
+    before = world.tick() - 1
+    version = world.publish(asset)
+    born, block = world.time, world.block
+    moved = world.tick()
+    world.move(version, Stage.DEPRECATED, "größer", BOB)
+    last = world.tick()
+    world.move(version, Stage.RETIRED, "x" * 256)
+    world.feed(audit.database)
+    found = audit.stages(version.id)
+    assert [(item.stage, item.since, item.actor, item.reason) for item in found.stages] == [
+        (Stage.RELEASED, born, ALICE, None),
+        (Stage.DEPRECATED, moved, BOB, "größer"),
+        (Stage.RETIRED, last, ALICE, "x" * 256),
+    ]
+    assert [(item.block, item.tx) for item in found.stages] == [
+        (block + place, event.tx)
+        for place, event in enumerate(event for event in world.events if event.id == version.id)
+    ]
+    for moment, count in ((before, 0), (born, 1), (moved - 1, 1), (moved, 2), (last, 3)):
+        assert audit.stages(version.id, moment).stages == found.stages[:count]
+    with pytest.raises(NotFoundError):
+        audit.stages(VersionId(b"\x01" * 32))
+
+
+def test_stages_are_those_of_the_domain(full: Audit, history: World) -> None:
+    moves = 0
+    for asset in history.ledger().assets.values():
+        for version in asset.versions.values():
+            found = full.stages(version.id).stages
+            assert [(i.stage, i.since, i.actor, i.reason, i.tx) for i in found[1:]] == [
+                (m.stage, m.at, m.actor, m.reason, m.tx) for m in version.moves
+            ]
+            assert full.version(version.id).stage is version.stage is found[-1].stage
+            moves += len(version.moves)
+    assert moves
 
 
 def test_what_is_not_there(full: Audit, history: World) -> None:

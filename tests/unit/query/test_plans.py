@@ -143,9 +143,17 @@ def test_points_and_lists_of_one_asset(database: Database, busy_world: World) ->
         entities.version(reader, next(iter(asset.versions)))
         entities.offer(reader, next(iter(asset.offers)))
         entities.versions(reader, VersionQuery(asset=asset.id))
-        entities.version_at(reader, asset.id, busy_world.time)
+        entities.stages(reader, next(iter(asset.versions)), None)
         holders.holders(reader, HolderQuery(asset=asset.id, at=busy_world.time))
         events.event(reader, busy_world.events[5].block, busy_world.events[5].log)
+
+
+def test_the_version_on_sale(database: Database, busy_world: World) -> None:
+    # The moves of a version's stage are few, and have an index of their own.
+    asset = busy_world.ledger().assets[busy_world.events[0].subject]  # type: ignore[index]
+    with seeks(database) as reader:
+        entities.version_at(reader, asset.id, busy_world.time)
+    assert any("events_stages" in step for step, _ in reader.plans)
 
 
 def test_purchases_of_an_asset(database: Database, busy_world: World) -> None:

@@ -23,6 +23,7 @@ from steelyard.domain.types import (
     PurchaseId,
     RequestId,
     Scope,
+    Stage,
     Terms,
     Version,
     account_word,
@@ -148,6 +149,10 @@ class World:
         self.versions[version.id] = version
         self.log("VersionPublished", asset, version.id, owner, number, version.abi())
         return version
+
+    def move(self, version: Version, to: Stage, reason: str = "why", actor: Address = ALICE) -> None:
+        start = self.ledger().assets[version.asset].versions[version.id].stage
+        self.log("StageMoved", version.asset, version.id, actor, int(start), int(to), reason)
 
     def offer(self, asset: AssetId, seller: Address = ALICE, **terms: Any) -> Terms:
         self.count += 1
@@ -320,7 +325,8 @@ def block_hash(number: int) -> bytes:
 
 def busy(seed: int, steps: int = 600) -> World:
     """Return a world in which everything happens, in an order that the seed decides; several entries share a block."""
-    dice = random.Random(seed)
+    # Stages have dice of their own, so that all else is the same with and without them.
+    dice, moves = random.Random(seed), random.Random(seed + 1)
     world = World()
     people = [ALICE, BOB, CAROL, DAVE]
     assets = [world.asset(f"model-{i}", dice.choice(people), i % 2) for i in range(4)]
@@ -331,6 +337,8 @@ def busy(seed: int, steps: int = 600) -> World:
     for step in range(steps):
         if dice.random() < 0.6:
             world.tick(dice.choice((1, 5, 40)), dice.choice((1, 1, 7)))
+        if versions and moves.random() < 0.05:
+            _move(world, moves, moves.choice(versions), owners)
         act = dice.randrange(20)
         asset = dice.choice(assets)
         if act == 0 or step < 4:
@@ -382,6 +390,13 @@ def _use(world: World, versions: list[Version]) -> None:
         world.log("ChannelClosing", asset, channels[3], DAVE, world.time + 86_400)
         if number == 1:
             world.log("MeteredOfferClosed", asset, terms.id(asset), ALICE)
+
+
+def _move(world: World, dice: random.Random, version: Version, owners: dict[bytes, Address]) -> None:
+    now = world.ledger().assets[version.asset].versions[version.id].stage
+    ways = [stage for stage in Stage if stage not in (Stage.NONE, now)]
+    if now is not Stage.RETIRED:
+        world.move(version, dice.choice(ways), actor=owners[version.asset])
 
 
 def _advance(
