@@ -10,6 +10,7 @@
     ├── RefusedError               the rules of the market forbid it now (state, time, right, balance)
     │   ├── RevertError            a contract said no; carries the decoded error
     │   ├── UnsafeError            going on would risk a key or money, so the client will not
+    │   ├── NotOnSaleError         the version is in a stage that is not sold; carries the stage
     │   └── CodeError              a file runs code when it is loaded, and nobody has allowed that
     ├── VerificationError          what was fetched or claimed is not what was committed
     │   ├── DigestError            bytes do not hash to their CID, root or leaf
@@ -82,6 +83,19 @@ class RevertError(RefusedError):
 
 class UnsafeError(RefusedError):
     """Going on would risk a key or money, so the client refuses."""
+
+
+class NotOnSaleError(RefusedError):
+    """The version is in a stage of its life that is not sold (docs/stages.md); nothing was paid.
+
+    Attributes:
+        stage: ``draft``, ``validated`` or ``retired``.
+    """
+
+    def __init__(self, message: str, *, stage: str) -> None:
+        """Keep the stage beside the message."""
+        super().__init__(message)
+        self.stage = stage
 
 
 class CodeError(RefusedError):

@@ -267,6 +267,17 @@ def test_every_act_of_a_life(
     http_service.do("revoke", own, licence=given)
     http_service.do("set-role", own, asset=ref, account=to_hex(other.address), role="seller")
     http_service.do("close-offer", other, asset=ref, offer=free["ids"]["offer"])
+    moved = http_service.do("move-stage", own, version=made.ref, stage="retired", reason="found better")
+    assert "from released to retired, for ever" in moved["explanation"]
+    assert moved["ids"]["version"] == to_hex(made.version)
+    assert (
+        http_service.refused("move-stage", own, version=made.ref, stage="draft", reason="x")[0] == "conflict"
+    )
+    assert (
+        http_service.refused("move-stage", own, version=ref, stage="draft", reason="x")[0] == "bad-parameter"
+    )
+    body = {"asset": ref, "offer": rent["ids"]["offer"], "max_price": "1000", **_order(buyer)}
+    assert http_service.refused("buy", other, **body)[0] == "conflict"
     http_service.do("transfer-asset", own, asset=ref, to=to_hex(other.address))
     assert http_service.service.context.views.owner_of(made.asset) == other.address
 

@@ -158,6 +158,14 @@ class TransferLicence(Act, frozen=True, kw_only=True):
     to: str
 
 
+class MoveStage(Act, frozen=True, kw_only=True):
+    """Move a version to another stage of its life: ``version`` with @ and its number, ``reason`` of 1 to 256 bytes."""
+
+    version: str
+    stage: str
+    reason: str
+
+
 class SetRole(Act, frozen=True, kw_only=True):
     """Lend a role or take it back."""
 

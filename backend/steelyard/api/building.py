@@ -20,13 +20,14 @@ from steelyard.domain.types import (
     Order,
     RequestState,
     Role,
+    Stage,
     Version,
     asset_id,
     name_of,
     name_word,
 )
 from steelyard.errors import InputError, NotFoundError, ProofError, RefusedError, VerificationError
-from steelyard.service import books, rights
+from steelyard.service import books, rights, stages
 from steelyard.service.checked import check
 from steelyard.service.keyrequest import plan_request, return_fee
 from steelyard.service.naming import asset_name, find_asset, find_purchase
@@ -344,6 +345,16 @@ def transfer_licence(context: Preparing, body: acts.TransferLicence) -> Told:
     return Told(sentence=f"Give licence {body.licence} to {body.to}")
 
 
+def move_stage(context: Preparing, body: acts.MoveStage) -> Told:
+    """Move a version to another stage."""
+    moved = stages.move_stage(context, body.version, body.stage, body.reason)
+    final = ", for ever" if moved.stage is Stage.RETIRED else ""
+    return Told(
+        sentence=f"Move {moved.ref} from {moved.before.name.lower()} to {moved.stage.name.lower()}{final}",
+        ids={"version": moved.version},
+    )
+
+
 def set_role(context: Preparing, body: acts.SetRole) -> Told:
     """Lend a role or take it back."""
     rights.set_role(context, body.asset, body.account, body.role, granted=body.granted)
@@ -411,6 +422,7 @@ ACTS: Final[Mapping[str, tuple[type[acts.Act], Callable[[Preparing, Any], Told]]
     "transfer-asset": (acts.TransferAsset, transfer_asset),
     "transfer-licence": (acts.TransferLicence, transfer_licence),
     "set-role": (acts.SetRole, set_role),
+    "move-stage": (acts.MoveStage, move_stage),
     "claim": (acts.Claim, claim),
     "withdraw": (acts.Withdraw, withdraw),
     "fund-bond": (acts.FundBond, fund_bond),

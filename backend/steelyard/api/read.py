@@ -62,6 +62,7 @@ from steelyard.query.model import (
     Purchase,
     PurchaseQuery,
     Released,
+    StageHistory,
     Version,
     VersionQuery,
 )
@@ -288,7 +289,7 @@ async def _of_asset(
 
 
 async def get_asset_version(call: Call) -> Answer:
-    """Say which version was the newest at a time."""
+    """Say which version was the newest on sale at a time."""
     asset = read_asset(call.service, "asset", call.path["asset"])
     moment = call.query.at
     return Answer(value=await ask(call, lambda reader: entities.version_at(reader, asset, moment)))
@@ -315,6 +316,17 @@ async def get_version(call: Call) -> Answer:
             reader, read_version(call.service, "version", call.path["version"], reader)
         ),
     )
+
+
+async def get_stages(call: Call) -> Answer:
+    """Show the stages of a version."""
+    moment = call.query.at
+
+    def history(reader: Reader) -> StageHistory:
+        version = read_version(call.service, "version", call.path["version"], reader)
+        return entities.stages(reader, version, moment)
+
+    return Answer(value=await ask(call, history))
 
 
 async def get_offer(call: Call) -> Answer:
@@ -424,11 +436,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         _BOTH, query=AssetHolders,
     ),
     _get(
-        "/v1/assets/{asset}/version", get_asset_version, "Which version was the newest at a time", "assets", Released,
+        "/v1/assets/{asset}/version", get_asset_version, "Which version was the newest on sale at a time", "assets", Released,
         _ITEM, query=Moment,
     ),
     _get("/v1/assets/{asset}/card", get_asset_card, "Its model card, with the text", "assets", One[CardText], _ITEM),
     _get("/v1/versions/{version}", get_version, "One version", "assets", One[Version], _ITEM),
+    _get(
+        "/v1/versions/{version}/stages", get_stages, "Its stages up to a time", "assets", StageHistory, _ITEM, query=Moment,
+    ),
     _get("/v1/offers/{offer}", get_offer, "One offer", "assets", One[Offer], _ITEM),
     _get("/v1/purchases/{purchase}", get_purchase, "One purchase or licence", "assets", One[Purchase], _ITEM),
     _get(

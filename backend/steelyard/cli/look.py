@@ -10,6 +10,7 @@ from steelyard.cli.context import Session
 from steelyard.cli.options import Command, with_session
 from steelyard.cli.output import pairs, table
 from steelyard.cli.units import count, format_duration, format_size, format_time
+from steelyard.domain.types import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,6 +115,8 @@ def info_lines(session: Session, found: AssetInfo, *, card: bool) -> list[str]:
         state = (
             "FLAGGED: proved false" if version.flagged else "attested" if version.attested else "not attested"
         )
+        if version.stage is not Stage.RELEASED:
+            state += f", {version.stage.name.lower()}"
         lines += ["", f"version {version.number}  {format_time(version.published_at)}  {state}"]
         lines += [f"  folder  {version.cid}", f"  id      0x{version.version.hex()}"]
         for entry in version.manifest.files if version.manifest else ():

@@ -56,6 +56,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "meter": ("meter", "Offer a version by the unit."),
         "host": ("host", "Serve models by the call."),
         "settle": ("rights", "Turn a price into revenue."),
+        "stage": ("stage", "Show or move a version's stage."),
         "bond": ("money", "Fund or take a seller's bond."),
         "role": ("rights", "Lend or take back a role."),
         "revoke": ("rights", "End a free, revocable licence."),

@@ -150,7 +150,7 @@ def holders(
 @click.option("--at", type=TIME, help="At this time; else now, as far as the index is.")
 @with_session
 def version(session: Session, ref: str, at: int | None) -> None:
-    """Show which version was the newest at a time."""
+    """Show which version was the newest on sale at a time."""
     found = session.reader.audit.version_at(session.reader.context.asset_id(ref), at)
     item = found.version
     lines = [("at", format_time(found.time)), ("version", "none was released")]
@@ -159,12 +159,33 @@ def version(session: Session, ref: str, at: int | None) -> None:
         lines = [
             lines[0],
             ("version", str(item.number)),
-            ("released", format_time(item.published_at)),
+            ("published", format_time(item.published_at)),
+            ("stage", item.stage.name.lower()),
             ("flagged", flagged),
             ("folder", item.cid),
             ("id", "0x" + item.version.hex()),
         ]
     session.out.result(found, pairs(lines))
+    say_at(session, found.at)
+
+
+@click.command("stages", cls=Command)
+@click.argument("ref")
+@click.option("--at", type=TIME, help="Up to this time; else now, as far as the index is.")
+@with_session
+def stages(session: Session, ref: str, at: int | None) -> None:
+    """Show which stages a version was in, and why.
+
+    REF names the version, such as alice/digits@2. The last line is the stage at that time.
+    """
+    version = version_of(session, ref)
+    assert version is not None
+    found = session.reader.audit.stages(version, at)
+    rows = [
+        (item.stage.name.lower(), format_time(item.since), short(item.actor), item.reason or "published")
+        for item in found.stages
+    ]
+    session.out.result(found, table(("STAGE", "SINCE", "BY", "REASON"), rows))
     say_at(session, found.at)
 
 
@@ -415,4 +436,4 @@ def channels(
     )
 
 
-COMMANDS = (events, holders, version, payments, earnings, obligations, metered_offers, channels)
+COMMANDS = (events, holders, version, stages, payments, earnings, obligations, metered_offers, channels)

@@ -88,6 +88,7 @@ def _version(context: Context, version: VersionState, *, fetch: bool) -> Version
         published_at=version.published_at,
         publisher=version.publisher,
         flagged=version.flagged,
+        stage=version.stage,
         manifest=manifest,
         card=card,
         code=() if manifest is None else code_files(manifest),

@@ -26,6 +26,7 @@ from steelyard.service.context import Context, Mined, summary
 from steelyard.service.naming import asset_name, find_asset, find_version
 from steelyard.service.offer import keep_text, licence_text
 from steelyard.service.results import ChannelInfo, MeteredOffered, Sent
+from steelyard.service.stages import require_on_sale, require_sold_now
 
 DAY: Final = 86_400
 YEAR: Final = 365 * DAY
@@ -52,6 +53,7 @@ def offer_metered(
         raise RefusedError(f"this account may not sell {asset_name(context, asset)}")
     if unit not in UNITS:
         raise InputError(f"{unit!r} is no unit: {', '.join(UNITS)}")
+    require_on_sale(asset_name(context, asset, version.number), version)
     licence = licence_text(text)
     terms = MeteredTerms(
         payee=own if payee is None else context.address(payee),
@@ -91,7 +93,7 @@ def metered_offers(context: Context, ref: str) -> tuple[MeteredOffer, ...]:
     for item in views.offers_of(asset.id, first=context.deployment.start_block, last=head.number):
         state = views.offer(item.offer)
         version = asset.versions.get(item.terms.version)
-        sound = version is not None and not version.flagged and wanted in (None, item.terms.version)
+        sound = version is not None and version.on_sale and wanted in (None, item.terms.version)
         if sound and not state.closed and state.epoch == epoch and state.expiry > context.now():
             found.append(item)
     return tuple(sorted(found, key=lambda item: item.terms.price))
@@ -259,6 +261,8 @@ def _deposit(amount: int) -> int:
 
 
 def _pay(context: Context, terms: MeteredTerms, call: Call, amount: int) -> Mined:
+    # The contract takes deposits for a version in any stage; no gateway would serve them.
+    require_sold_now(context, f"version 0x{terms.version.hex()}", terms.version)
     if terms.currency == NATIVE:
         return context.send(call)
     token, own, at = (

@@ -37,7 +37,7 @@ def find_asset(context: Context, text: str) -> AssetState:
 
 
 def find_version(context: Context, text: str) -> tuple[AssetState, VersionState]:
-    """Return the version that a reference names; the newest that is not flagged if it names none.
+    """Return the version that a reference names; the newest on sale if it names none, else the newest not flagged.
 
     Raises:
         NotFoundError: there is none.
@@ -48,15 +48,16 @@ def find_version(context: Context, text: str) -> tuple[AssetState, VersionState]
 
 
 def pick_version(asset: AssetState, wanted: int | VersionId | str | None) -> VersionState:
-    """Return a version by number or id; the newest for ``latest``; the newest not flagged for None.
+    """Return a version by number or id; the newest for ``latest``; for None the newest on sale, else the newest not flagged.
 
     Raises:
         NotFoundError: there is none.
     """
     versions = list(asset.versions.values())
     if wanted is None:
+        on_sale = [version for version in versions if version.on_sale]
         sound = [version for version in versions if not version.flagged]
-        return (sound or versions)[-1]
+        return (on_sale or sound or versions)[-1]
     if wanted == refs.LATEST:
         return versions[-1]
     for version in versions:

@@ -22,6 +22,7 @@ from steelyard.domain.types import (
     PurchaseId,
     RequestId,
     RequestState,
+    Stage,
     State,
     Terms,
     Version,
@@ -180,6 +181,7 @@ class VersionInfo:
         published_at: when.
         publisher: who.
         flagged: whether it was proved false; then it is neither sold nor delivered.
+        stage: where it is in its life: docs/stages.md.
         attested: whether somebody vouches for its quality; always False so far.
         manifest: the public manifest, or None if it was not fetched.
         card: the model card, or None if it was not fetched.
@@ -194,6 +196,7 @@ class VersionInfo:
     published_at: int
     publisher: Address
     flagged: bool
+    stage: Stage
     attested: bool = False
     manifest: Manifest | None = None
     card: str | None = None

@@ -16,6 +16,7 @@ from steelyard.service.naming import asset_name, find_asset, pick_version
 from steelyard.service.offer import allow_proof, find_offer
 from steelyard.service.public import Progress, open_folder, read_text
 from steelyard.service.sealing import SCHEME
+from steelyard.service.stages import not_on_sale, require_on_sale, warning
 
 _FINALITY = 1200
 """Seconds after which a block is final on Ethereum, with room to spare."""
@@ -45,6 +46,7 @@ def choose(
     Raises:
         NotFoundError: there is no such asset, version or offer.
         RefusedError: no open offer lets the account in.
+        NotOnSaleError: the version is in a stage that is not sold.
         UnsafeError: the version was proved false.
     """
     asset = find_asset(context, text)
@@ -94,6 +96,7 @@ def _require_sound(context: Context, asset: AssetState, version: VersionState) -
             f"{asset_name(context, asset, version.number)} was proved false, by purchase "
             f"0x{(version.flagged_by or b'').hex()}: nobody can buy it"
         )
+    require_on_sale(asset_name(context, asset, version.number), version)
 
 
 def _sells(offer: OfferState, version: VersionState) -> bool:
@@ -101,9 +104,9 @@ def _sells(offer: OfferState, version: VersionState) -> bool:
 
 
 def _newest_sold(asset: AssetState, offers: list[OfferState]) -> VersionState | None:
-    """Return the newest version, not proved false, that one of the offers sells."""
+    """Return the newest version on sale that one of the offers sells."""
     for version in reversed(list(asset.versions.values())):
-        if not version.flagged and any(_sells(offer, version) for offer in offers):
+        if version.on_sale and any(_sells(offer, version) for offer in offers):
             return version
     return None
 
@@ -174,6 +177,7 @@ def require_sellable(context: Context, choice: Choice) -> None:
     Raises:
         UnsafeError: the version was proved false, or the client does not know how its key would be delivered.
         RefusedError: the offer is closed, or the seller's bond does not cover another purchase.
+        NotOnSaleError: the version is in a stage that is not sold.
         ChainError: the endpoint failed.
     """
     commitments, terms = choice.version.commitments, choice.offer.terms
@@ -189,6 +193,8 @@ def require_sellable(context: Context, choice: Choice) -> None:
     if not offer.opened_at or offer.closed or offer.epoch != epoch:
         raise RefusedError(f"offer 0x{choice.offer.id.hex()} is closed; nothing was paid")
     if not published_at:
+        if stage := context.views.stage(choice.version.id):
+            raise not_on_sale(choice.name, stage)
         raise UnsafeError(f"{choice.name} is not on the chain any more; nothing was paid")
     if terms.bond and context.views.free_bond(terms.seller) < terms.bond:
         raise RefusedError(
@@ -208,6 +214,8 @@ def warnings(context: Context, choice: Choice, *, text: str | None) -> tuple[str
     """Return what a careful buyer should read first."""
     terms = choice.offer.terms
     found = _code_warnings(context, choice)
+    if deprecated := warning(choice.version):
+        found.append(deprecated)
     found += ["not attested: nobody vouches that the model is good, only that the bytes are those committed"]
     if terms.price and not terms.window:
         found.append("no content window: once the key is delivered, wrong content gives no refund")

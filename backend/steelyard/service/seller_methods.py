@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from steelyard.domain.types import NATIVE, Address, AssetKind, OfferId, PurchaseId, RequestId, Role
+from steelyard.domain.types import NATIVE, Address, AssetKind, OfferId, PurchaseId, RequestId, Role, Stage
 from steelyard.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Sent,
         VersionKey,
     )
+    from steelyard.service.stages import StageMoved, VersionStages
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done (``"hash"``, ``"seal"``, ``"check"``, ``"open"``), bytes done, bytes in all."""
@@ -288,6 +289,30 @@ class SellerMethods:
         from steelyard.service.rights import transfer_asset
 
         return transfer_asset(self._context, ref, to)
+
+    def move_stage(self, ref: str, to: Stage | str, *, reason: str) -> StageMoved:
+        """Move a version to another stage of its life: docs/stages.md.
+
+        Stops or allows new sales; nothing that was sold changes. ``retired`` is final.
+
+        Args:
+            ref: the version, such as ``alice/digits@2``.
+            to: ``draft``, ``validated``, ``released``, ``deprecated`` or ``retired``.
+            reason: why, for everybody to read: 1 to 256 bytes in UTF-8.
+
+        Raises:
+            InputError: no version is named, there is no such stage, or the reason is too long or missing.
+            RefusedError: it is in that stage already or retired, or the account neither owns nor maintains the asset.
+        """
+        from steelyard.service.stages import move_stage
+
+        return move_stage(self._context, ref, to, reason)
+
+    def stages(self, ref: str) -> VersionStages:
+        """Return the stage of a version, the newest on sale if none is named, and how it came there. Needs no account."""
+        from steelyard.service.stages import stages
+
+        return stages(self._context, ref)
 
     def set_role(self, ref: str, account: Address | str, role: Role | str, granted: bool = True) -> Sent:
         """Lend a role (``maintainer``, ``seller``) of an asset to an account, or take it back."""

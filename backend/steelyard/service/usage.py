@@ -30,6 +30,7 @@ from steelyard.service import metered
 from steelyard.service.budget import Budget, Price
 from steelyard.service.context import Context, Mined
 from steelyard.service.naming import asset_name, find_version
+from steelyard.service.stages import require_on_sale
 from steelyard.service.usage_books import FILE, UsageBooks
 from steelyard.service.usage_check import PAGE, check_offer, load_tensors, read_row, read_voucher
 from steelyard.service.usage_http import TRIES, Answer, GatewayClient, GatewayError, Seen, payment_header
@@ -69,6 +70,7 @@ class Usage:
         asset, version = find_version(context, ref)
         if version.flagged:
             raise UnsafeError(f"{ref} was proved false: do not pay for it")
+        require_on_sale(ref, version)
         self.ref = asset_name(context, asset, version.number)
         self._context, self._trust = context, trust_gateway
         self._client = GatewayClient(url, timeout=timeout)

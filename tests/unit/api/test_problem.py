@@ -23,6 +23,7 @@ def classes() -> list[type[errors.SteelyardError]]:
 def made(kind: type[errors.SteelyardError]) -> errors.SteelyardError:
     more: dict[type, dict[str, Any]] = {
         errors.LeafError: {"leaf": 1},
+        errors.NotOnSaleError: {"stage": "draft"},
         errors.RpcError: {"code": 1, "reason": "x"},
         errors.PendingError: {"tx_hash": bytes(32)},
     }

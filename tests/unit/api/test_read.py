@@ -211,6 +211,20 @@ def test_the_version_at_a_time(reader: Reader) -> None:
     conforms("/v1/assets/{asset}/version", got)
 
 
+def test_the_stages_of_a_version(reader: Reader) -> None:
+    versions = [item for asset in world().ledger().assets.values() for item in asset.versions.values()]
+    moved = next(item for item in versions if item.moves)
+    got = reader.get(f"/v1/versions/{hexa(moved.id)}/stages").json
+    assert got == plain(reader.service.audit.stages(moved.id))
+    assert [item["stage"] for item in got["stages"]] == [
+        "released",
+        *(m.stage.name.lower() for m in moved.moves),
+    ]
+    conforms("/v1/versions/{version}/stages", got)
+    one = reader.get(f"/v1/versions/{hexa(moved.id)}").json
+    assert one["item"]["stage"] == moved.stage.name.lower()
+
+
 def test_earnings(reader: Reader) -> None:
     got = reader.get(f"/v1/accounts/{hexa(ALICE)}/earnings?since=1700000000").json
     assert got == plain(reader.service.audit.earnings(EarningsQuery(account=ALICE, since=1_700_000_000)))

@@ -410,7 +410,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def test_every_act_has_a_path_and_refuses_what_it_does_not_know(world: World) -> None:
-    assert len(ACTS) == 18
+    assert len(ACTS) == 19
     for act in ACTS:
         got = world.ask("POST", f"/v1/tx/{act}", {"from": to_hex(WHO.address), "unknown": 1})
         assert got.code == "bad-body", act

@@ -19,6 +19,7 @@ from steelyard.domain.types import (
     Point,
     PurchaseId,
     Scope,
+    Stage,
     State,
     Terms,
     Version,
@@ -35,6 +36,7 @@ from steelyard.service.results import (
     VersionInfo,
     Withdrawn,
 )
+from steelyard.service.stages import Staged, StageMoved, VersionStages
 
 ALICE = Address(bytes.fromhex("70997970c51812dc3a010c7d01b50e0d17dc79c8"))
 ASSET = AssetId(b"\xaa" * 32)
@@ -121,12 +123,39 @@ INFO = AssetInfo(
             published_at=1_700_000_000,
             publisher=ALICE,
             flagged=False,
+            stage=Stage.RELEASED,
             card="# digits",
         ),
     ),
     offers=(OFFER_INFO,),
     sales=3,
     block=9,
+)
+STAGES = VersionStages(
+    ref="alice/digits@1",
+    version=VERSION.id,
+    stage=Stage.DEPRECATED,
+    history=(
+        Staged(stage=Stage.RELEASED, since=1_700_000_000, actor=ALICE),
+        Staged(
+            stage=Stage.DEPRECATED,
+            since=1_700_000_060,
+            actor=ALICE,
+            reason="found\x1b better",
+            tx=b"\x15" * 32,
+        ),
+    ),
+)
+MOVED = StageMoved(
+    tx=b"\x16" * 32,
+    gas_used=43_000,
+    fee_wei=43_000 * 10**9,
+    block=9,
+    ref="alice/digits@1",
+    version=VERSION.id,
+    before=Stage.RELEASED,
+    stage=Stage.RETIRED,
+    reason="why",
 )
 SENT = Sent(tx=b"\x12" * 32, gas_used=50_000, fee_wei=50_000 * 10**9, block=8)
 
@@ -203,6 +232,8 @@ DEFAULTS: dict[str, Any] = {
     "requests": (),
     "sales": (),
     "set_role": SENT,
+    "stages": STAGES,
+    "move_stage": MOVED,
     "take_bond": SENT,
     "fund_bond": SENT,
     "transfer_asset": SENT,

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -170,6 +171,35 @@ def test_roles(cli: Cli, market: StubMarket) -> None:
         ("alice/digits", ALICE, "seller", True),
         ("alice/digits", ALICE, "maintainer", False),
     ]
+
+
+def test_a_stage_is_shown(cli: Cli, market: StubMarket) -> None:
+    found = cli("stage", "alice/digits@1")
+    assert found.code == 0 and market.calls == [("stages", ("alice/digits@1",), {})]
+    assert found.out.splitlines()[1].split() == ["stage", "deprecated"]
+    assert "\x1b" not in found.out and found.out.rstrip().endswith("better")
+    shown = json.loads(cli("stage", "alice/digits@1", "--json").out)
+    assert (shown["stage"], shown["history"][1]["stage"]) == ("deprecated", "deprecated")
+
+
+def test_a_stage_is_moved_and_retiring_asks_first(cli: Cli, market: StubMarket) -> None:
+    assert cli("stage", "alice/digits@1", "--to", "draft", "--reason", "why").code == 0
+    assert market.calls == [("move_stage", ("alice/digits@1", "draft"), {"reason": "why"})]
+    retire = ("stage", "alice/digits@1", "--to", "retired", "--reason", "why")
+    found = cli(*retire)
+    assert found.code == 2 and "for ever" in found.err and market.names[-1] == "dry:move_stage"
+    assert cli(*retire, "--dry-run").code == 0 and market.names[-1] == "dry:move_stage"
+    found = cli(*retire, "--yes")
+    assert found.code == 0 and market.names[-1] == "move_stage"
+    assert "0x" + "16" * 32 in found.out
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--to", "draft"), ("--to", "dead", "--reason", "x"), ("--reason", "x"), ("--dry-run",)]
+)
+def test_a_move_needs_stage_and_reason(cli: Cli, market: StubMarket, arguments: tuple[str, ...]) -> None:
+    assert cli("stage", "alice/digits@1", *arguments).code == 2
+    assert market.calls == []
 
 
 def test_withdraw_asks_first_and_dry_run_never(cli: Cli, market: StubMarket) -> None:
