@@ -162,6 +162,8 @@ def not_served(context: Context, asset: AssetId, version: VersionId, *, own: boo
         return "there is no such version"
     if found.flagged:
         return "it was proved false"
+    if not found.stage.on_sale:
+        return f"it is {found.stage.name.lower()}"
     if own:
         return ""
     now, holder = context.now(), context.account.address
