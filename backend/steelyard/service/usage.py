@@ -83,6 +83,7 @@ class Usage:
         self._kept = UsageBooks(context.home / FILE)
         self._lock = threading.Condition()
         self._running = 0
+        self._refused: set[int] = set()
         self._books: PayerBooks | None = None
         self._signer: Signer | None = None
         self._deposit = 0
@@ -119,6 +120,10 @@ class Usage:
             self._kept.begun(books, made)
         try:
             answer = self._send(books, made, signed, body, header)
+        except GatewayError:
+            # It may still be receipted, by a gateway that lies, but nothing is set aside for it.
+            self._refused.add(made.call)
+            raise
         finally:
             with self._lock:
                 self._running -= 1
@@ -295,7 +300,9 @@ class Usage:
         books = self._books
         used = 0
         if books is not None:
-            used = self.units + sum(made.units for made in books.made.values())
+            used = self.units + sum(
+                made.units for made in books.made.values() if made.call not in self._refused
+            )
         need = amount_of(used + units, price) - self._deposit
         if need <= 0:
             return 0

@@ -343,7 +343,7 @@ def test_flagged_is_not_served(
         check_again(shop.payee.context, [item])
         status, found, _ = send(url, INFER, ONE)
         assert (status, found["code"]) == (409, "not-served")
-        assert urllib3.request("GET", url + "/v2/health/ready").status == 503
+        assert urllib3.request("GET", url + "/v2/health/ready", retries=False).status == 503
         monkeypatch.undo()
 
 

@@ -161,7 +161,7 @@ def refuses(gateway: Gateway, url: str, model: Any) -> None:
         model(ROWS)
     assert (caught.value.code, caught.value.status) == ("not-served", 409)
     assert urllib3.request("POST", f"{url}/v2/models/twice/infer", body=ONE).status == 409
-    assert urllib3.request("GET", f"{url}/v2/health/ready").status == 503
+    assert urllib3.request("GET", f"{url}/v2/health/ready", retries=False).status == 503
 
 
 def test_a_version_proved_false_is_claimed_for_and_not_served(
