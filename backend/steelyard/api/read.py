@@ -75,6 +75,8 @@ LARGE: Final = 100
 """A longer page is answered by a thread: writing it takes longer than handing it over."""
 
 
+ENTRIES: Final = 8_192
+"""Entries whose JSON is kept where one is asked for, some 1 KB each; a page would push them out."""
 _ENTRY: Final = f"SELECT {events.COLUMNS} FROM events e WHERE e.pos = ?"
 
 
@@ -197,6 +199,12 @@ def _events(reader: Reader, query: EventQuery) -> Written:
     return Written(body=msgspec.json.encode(page), next=following)
 
 
+@lru_cache(maxsize=ENTRIES)
+def _entry(row: tuple[Any, ...]) -> str:
+    # By all that is in the row: after a re-organisation another entry may stand at the same place.
+    return events.to_json(row)
+
+
 def is_cheap(query: EventQuery) -> bool:
     """Return whether one index has the page in its order, so that no more rows are read than are shown."""
     named = (
@@ -221,9 +229,7 @@ def _event(reader: Reader, pos: int) -> Written:
     row = reader.row(_ENTRY, (pos,))
     if row is None:
         raise NotFoundError("there is no entry of a trail at this place, as far as the index is")
-    return Written(
-        body=msgspec.json.encode({"item": msgspec.Raw(events.to_json(row)), "at": _at(read_at(reader))})
-    )
+    return Written(body=msgspec.json.encode({"item": msgspec.Raw(_entry(row)), "at": _at(read_at(reader))}))
 
 
 @lru_cache(maxsize=16)
