@@ -14,11 +14,21 @@ import hashlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from operator import attrgetter
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from steelyard.errors import InputError
 
 Key: TypeAlias = tuple[int | bytes, ...]
+R = TypeVar("R")
+
+
+class Limited(Protocol):
+    """A question whose answers come in pages."""
+
+    @property
+    def limit(self) -> int:
+        """Most rows of a page."""
+
 
 _VERSION: Final = b"\x02"
 _DIGEST: Final = 8
@@ -36,6 +46,20 @@ def make(question: object, key: Key) -> str:
         else:
             parts.append(b"b" + bytes((len(item),)) + item)
     return base64.urlsafe_b64encode(b"".join(parts)).rstrip(b"=").decode()
+
+
+def cut(question: Limited, rows: list[R], key: Callable[[R], Key]) -> str | None:
+    """Drop the row that was asked for beyond the limit, and return the cursor of the page that begins with it; None if there is none.
+
+    Args:
+        question: the question.
+        rows: of the page, one more than its limit if there are more.
+        key: of a row, what the next page begins after.
+    """
+    if len(rows) <= question.limit:
+        return None
+    rows.pop()
+    return make(question, key(rows[-1]))
 
 
 def read(question: object, cursor: str, shape: Sequence[type]) -> Key:

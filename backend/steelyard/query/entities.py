@@ -157,10 +157,7 @@ def versions(reader: Reader, query: VersionQuery) -> Page[Version]:
         (below,) = cursor.read(query, query.cursor, (int,))
     sql = f"{_VERSIONS} WHERE v.asset = ? AND v.number < ? ORDER BY v.number DESC LIMIT ?"
     rows = reader.rows(sql, (query.asset, below, query.limit + 1))
-    following = None
-    if len(rows) > query.limit:
-        rows.pop()
-        following = cursor.make(query, (rows[-1][1],))
+    following = cursor.cut(query, rows, lambda last: (last[1],))
     return Page(items=tuple(to_version(row) for row in rows), next=following, at=read_at(reader))
 
 
@@ -181,10 +178,7 @@ def offers(reader: Reader, query: OfferQuery) -> Page[Offer]:
         conditions.append(is_open if query.open else f"NOT {is_open}")
     sql = f"{_OFFERS} WHERE {' AND '.join(conditions)} ORDER BY o.pos DESC LIMIT ?"
     rows = reader.rows(sql, (*params, query.limit + 1))
-    following = None
-    if len(rows) > query.limit:
-        rows.pop()
-        following = cursor.make(query, (rows[-1][23],))
+    following = cursor.cut(query, rows, lambda last: (last[23],))
     return Page(items=tuple(to_offer(row) for row in rows), next=following, at=read_at(reader))
 
 
@@ -211,10 +205,7 @@ def purchases(reader: Reader, query: PurchaseQuery) -> Page[Purchase]:
         params += [int(State(state)) for state in query.states]
     sql = f"{_PURCHASES} WHERE {' AND '.join(conditions)} ORDER BY p.pos DESC LIMIT ?"
     rows = reader.rows(sql, (*params, query.limit + 1))
-    following = None
-    if len(rows) > query.limit:
-        rows.pop()
-        following = cursor.make(query, (rows[-1][16],))
+    following = cursor.cut(query, rows, lambda last: (last[16],))
     return Page(items=tuple(to_purchase(reader, row) for row in rows), next=following, at=read_at(reader))
 
 

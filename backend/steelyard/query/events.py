@@ -100,10 +100,7 @@ def event_rows(reader: Reader, query: EventQuery) -> tuple[list[Row], str | None
             "SELECT p.pos AS pos" if joined else "SELECT e.pos AS pos", f"SELECT {COLUMNS}", 1
         )
     rows = reader.rows(sql, values)
-    if len(rows) <= query.limit:
-        return rows, None
-    rows.pop()
-    return rows, cursor.make(query, (rows[-1][0],))
+    return rows, cursor.cut(query, rows, lambda last: (last[0],))
 
 
 def to_event(row: Row) -> Event:

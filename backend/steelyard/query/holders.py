@@ -57,10 +57,7 @@ def holders(reader: Reader, query: HolderQuery) -> Page[Holder]:
         sql += " AND h.holder = ?"
         params.append(query.holder)
     rows = reader.rows(f"{sql} ORDER BY p.pos LIMIT ?", (*params, query.limit + 1))
-    following = None
-    if len(rows) > query.limit:
-        rows.pop()
-        following = cursor.make(query, (moment, rows[-1][10]))
+    following = cursor.cut(query, rows, lambda last: (moment, last[10]))
     end = end_place(reader, moment)
     return Page(items=tuple(_holder(reader, row, end) for row in rows), next=following, at=at)
 

@@ -67,10 +67,7 @@ def metered_offers(reader: Reader, query: MeteredOfferQuery) -> Page[MeteredOffe
         params.append(at.time)
     sql = f"{_OFFERS} WHERE {' AND '.join(conditions)} ORDER BY m.pos DESC LIMIT ?"
     rows = reader.rows(sql, (*params, query.limit + 1))
-    following = None
-    if len(rows) > query.limit:
-        rows.pop()
-        following = cursor.make(query, (rows[-1][18],))
+    following = cursor.cut(query, rows, lambda last: (last[18],))
     return Page(items=tuple(to_metered_offer(row, now=at.time) for row in rows), next=following, at=at)
 
 
@@ -97,10 +94,7 @@ def channels(reader: Reader, query: ChannelQuery) -> Page[Channel]:
         params += [int(ChannelState(state)) for state in query.states]
     sql = f"{_CHANNELS} WHERE {' AND '.join(conditions)} ORDER BY c.pos DESC LIMIT ?"
     rows = reader.rows(sql, (*params, query.limit + 1))
-    following = None
-    if len(rows) > query.limit:
-        rows.pop()
-        following = cursor.make(query, (rows[-1][22],))
+    following = cursor.cut(query, rows, lambda last: (last[22],))
     return Page(items=tuple(to_channel(row) for row in rows), next=following, at=read_at(reader))
 
 

@@ -135,11 +135,7 @@ def obligations(reader: Reader, query: ObligationQuery) -> Page[Obligation]:
     found = (_rows(reader, query, kind, now, after) for kind in dict.fromkeys(kinds))
     merged = heapq.merge(*found, key=lambda item: item[0])
     rows = [item for item, _ in zip(merged, range(query.limit + 1), strict=False)]
-    following = None
-    if len(rows) > query.limit:
-        rows.pop()
-        due, number, id_ = rows[-1][0]
-        following = cursor.make(query, (now, due, number, id_))
+    following = cursor.cut(query, rows, lambda last: (now, *last[0]))
     return Page(items=tuple(_duty(key, row, now) for key, row in rows), next=following, at=at)
 
 

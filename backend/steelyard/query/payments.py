@@ -58,10 +58,7 @@ def payment_rows(reader: Reader, query: PaymentQuery) -> tuple[list[Row], str | 
         f" WHERE y.pos = k.pos AND y.part = k.part AND e.pos = k.pos ORDER BY k.pos {order}, k.part {order}"
     )
     rows = reader.rows(sql, (*values, query.limit + 1))
-    if len(rows) <= query.limit:
-        return rows, None
-    rows.pop()
-    return rows, cursor.make(query, (rows[-1][0], rows[-1][1]))
+    return rows, cursor.cut(query, rows, lambda last: (last[0], last[1]))
 
 
 def earnings(reader: Reader, query: EarningsQuery) -> Earnings:

@@ -90,11 +90,9 @@ def search(reader: Reader, query: AssetQuery) -> AssetPage:
         value = _key_of(query, after[0])
         values += [value, value, after[1]]
     rows = reader.rows(f"{sql} ORDER BY k {order}, pos DESC LIMIT ?", (*values, query.limit + 1))
-    following = None
-    if len(rows) > query.limit:
-        rows.pop()
-        last = rows[-1][2]
-        following = cursor.make(query, (upto, last.encode() if isinstance(last, str) else last, rows[-1][1]))
+    following = cursor.cut(
+        query, rows, lambda last: (upto, last[2].encode() if isinstance(last[2], str) else last[2], last[1])
+    )
     return AssetPage(
         items=tuple(asset(reader, row[0]) for row in rows),
         next=following,
