@@ -194,8 +194,9 @@ class Released:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """An offer as the index has it: all terms, and whether it can be bought under (apart from places).
+    """An offer as the index has it, with all its terms.
 
+    ``open``: not closed, and of the asset's present owner; places, a flag or the stage of its version can still stop a sale.
     ``price`` in smallest units of ``currency``, ``bond`` in wei, ``period``, ``deliver_within`` and ``window`` in
     seconds; ``sold`` places taken now.
     """
