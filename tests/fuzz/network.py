@@ -29,6 +29,7 @@ from steelyard.crypto.secret import Secret
 from steelyard.domain import abi, header, rlp, siwe
 from steelyard.domain.events import TYPES, decode_event
 from steelyard.domain.hash import keccak256
+from steelyard.domain.jsontext import decode_json
 from steelyard.domain.types import Address
 from steelyard.errors import InputError, ProofError, SteelyardError, UnavailableError
 from steelyard.gateway import app as gateway
@@ -137,7 +138,7 @@ def _told(data: bytes) -> None:
     """Read what a gateway says of a model and of a channel, and why it refuses."""
     usage_http._refusal("http://gateway", 402, data)
     kind = usage_http.Seen if b'"receipts"' in data else usage_http.Served
-    found = usage_http.parse(data, kind)
+    found = decode_json(data, kind)
     if isinstance(found, usage_http.Served):
         usage_check.check_offer(Nowhere(), found.steelyard, AGREEMENT.version)  # type: ignore[arg-type]
         return

@@ -21,7 +21,7 @@ import msgspec
 from steelyard.api.problem import Problem
 from steelyard.chain.hexdata import parse_address
 from steelyard.domain import ref as refs
-from steelyard.domain.jsontext import parse_json
+from steelyard.domain.jsontext import decode_json, parse_json
 from steelyard.domain.metering import ChannelId
 from steelyard.domain.plain import AMOUNTS
 from steelyard.domain.types import (
@@ -180,14 +180,14 @@ def read_body(service: Service, kind: type, body: bytes) -> Any:
         Problem: ``bad-body``, with the member in ``parameter``.
     """
     try:
-        document = msgspec.json.decode(body, type=kind if issubclass(kind, msgspec.Struct) else Any)
+        document = decode_json(body, kind if issubclass(kind, msgspec.Struct) else object)
         # msgspec takes the last of two members with one name; another reader of the same bytes takes the first.
         parse_json(body, object_pairs_hook=_members)
     except msgspec.ValidationError as exc:
         message, _, where = str(exc).partition(" - at ")
         name = where.strip("`").removeprefix("$.") or None
         raise Problem("bad-body", message, parameter=None if name == "$" else name) from exc
-    except (ValueError, RecursionError) as exc:  # msgspec's and Unicode's errors are ValueErrors
+    except ValueError as exc:  # msgspec's and Unicode's errors are ValueErrors
         raise Problem("bad-body", "the body is no JSON") from exc
     return document if issubclass(kind, msgspec.Struct) else _read_object(service, kind, "", document)
 

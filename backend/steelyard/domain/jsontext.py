@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
 
 _DEPTH = 64
 _REST = 512
@@ -23,6 +27,20 @@ def parse_json(text: bytes, **hooks: Any) -> Any:
     """
     check_depth(text)
     return json.loads(text, **hooks)
+
+
+def decode_json(text: bytes, kind: type[T]) -> T:
+    """Read JSON of a stranger as a type of msgspec's; its parser recurses in C as well.
+
+    Raises:
+        msgspec.ValidationError: it is JSON of another type.
+        ValueError: it is no JSON, or is nested deeper than anything we read.
+    """
+    check_depth(text)
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except RecursionError as exc:
+        raise ValueError("nested too deeply") from exc
 
 
 def check_depth(text: bytes) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from steelyard.domain.jsontext import decode_json
 from steelyard.domain.plain import plain
 from steelyard.errors import InputError
 from steelyard.gateway.hosted import Hosted
@@ -90,7 +91,7 @@ def payment_of_x402(text: str) -> str:
         Refusal: it is malformed, or of another scheme.
     """
     try:
-        document = msgspec.json.decode(b64decode(text, validate=True))
+        document = decode_json(b64decode(text, validate=True), dict[str, Any])
         payment = document["payload"]["payment"]
         if not isinstance(payment, str):
             raise InputError("payload.payment is no text")

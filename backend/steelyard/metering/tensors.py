@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from steelyard.domain.jsontext import check_depth
+from steelyard.domain.jsontext import check_depth, decode_json
 from steelyard.errors import InputError
 
 Array = NDArray[Any]
@@ -200,10 +200,9 @@ def read_answer(body: bytes, *, header: int | None = None) -> dict[str, Array]:
     """
     end = len(body) if header is None else header
     try:
-        check_depth(body[:end])
-        document = msgspec.json.decode(body[:end])
+        document = decode_json(body[:end], dict[str, Any])
         items = [msgspec.convert(item, _Input) for item in document["outputs"]]
-    except (ValueError, RecursionError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError) as exc:
         raise InputError(f"the answer is no inference response: {exc}") from exc
     rest, found = memoryview(body)[end:], {}
     for item in items:

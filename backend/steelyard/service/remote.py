@@ -16,7 +16,7 @@ import msgspec
 import urllib3
 
 from steelyard.crypto.personal import personal_digest
-from steelyard.domain.jsontext import check_depth
+from steelyard.domain.jsontext import decode_json
 from steelyard.domain.siwe import Message
 from steelyard.errors import (
     ConfigError,
@@ -291,9 +291,8 @@ def uploader(url: str, *, progress: Progress | None = None) -> Upload:
 
 def _parsed(answer: bytes, kind: type[T]) -> T:
     try:
-        check_depth(answer)
-        return msgspec.json.decode(answer, type=kind)
-    except (ValueError, RecursionError) as exc:
+        return decode_json(answer, kind)
+    except ValueError as exc:
         raise UnavailableError("the service answers with something else than was asked") from exc
 
 

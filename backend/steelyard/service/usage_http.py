@@ -12,7 +12,7 @@ import msgspec
 import urllib3
 
 from steelyard.crypto.metering import Signer
-from steelyard.domain.jsontext import check_depth
+from steelyard.domain.jsontext import decode_json
 from steelyard.errors import InputError, NotFoundError, RefusedError, UnavailableError, VerificationError
 from steelyard.metering.agreement import Agreement, Signed, nothing
 from steelyard.metering.wire import CALL_LABEL, PAYMENT, RECEIPT, RESUME_LABEL, write_payment
@@ -168,7 +168,7 @@ class GatewayClient:
     ) -> T:
         body, _ = self._send(method, path, headers=headers or {})
         try:
-            return parse(body, kind)
+            return decode_json(body, kind)
         except ValueError as exc:
             raise VerificationError(f"{self.url} does not answer as a gateway") from exc
 
@@ -210,16 +210,6 @@ def payment_header(agreement: Agreement, signer: Signer, payee: bytes, signed: S
     )
 
 
-def parse(body: bytes, kind: type[T]) -> T:
-    """Return a document of a gateway.
-
-    Raises:
-        ValueError: it is none, or nested deeper than anything a gateway says.
-    """
-    check_depth(body)
-    return msgspec.json.decode(body, type=kind)  # its errors and Unicode's are ValueErrors
-
-
 def _answer(body: bytes, headers: Mapping[str, str]) -> Answer:
     length = headers.get(LENGTH)
     if length is not None and not (length.isascii() and length.isdigit()):
@@ -229,7 +219,7 @@ def _answer(body: bytes, headers: Mapping[str, str]) -> Answer:
 
 def _refusal(url: str, status: int, data: bytes) -> Exception:
     try:
-        problem = parse(data, _Problem)
+        problem = decode_json(data, _Problem)
     except ValueError:
         return UnavailableError(f"{url} answers with status {status}, and not as a gateway")
     code, detail = problem.code[:64], (problem.detail or problem.title)[:400]

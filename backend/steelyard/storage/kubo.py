@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from steelyard.domain.jsontext import check_depth
 from steelyard.errors import ConfigError, NotFoundError, StoreError
 from steelyard.storage.base import Store
 from steelyard.storage.cid import CID, codec_of
@@ -205,6 +206,8 @@ class KuboStore(Store):
         except BaseException:
             response.close()
             raise
+        if not (response.ok and urlsplit(response.url).path.endswith("/block/get")):
+            check_depth(bytes(body))  # the library parses all answers but blocks
         # A plain file, without urllib3's decompression: an answer cannot unfold into more than was read.
         response.raw = io.BytesIO(bytes(body))
         return response

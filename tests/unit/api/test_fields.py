@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -147,3 +148,14 @@ def test_a_member_that_is_wrong_is_named(body: str, parameter: str) -> None:
     with pytest.raises(Problem) as caught:
         read_body(SERVICE, Whole, body.encode())
     assert caught.value.parameter == parameter
+
+
+def test_a_body_of_brackets_is_refused_whatever_the_recursion_limit() -> None:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    try:
+        with pytest.raises(Problem) as caught:
+            read_body(SERVICE, Whole, b"[" * 40_000)
+    finally:
+        sys.setrecursionlimit(before)
+    assert caught.value.code == "bad-body"

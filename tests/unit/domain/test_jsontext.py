@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from steelyard.domain.jsontext import parse_json
+from steelyard.domain.jsontext import decode_json, parse_json
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,8 @@ def test_deep_nesting_is_refused_whatever_the_recursion_limit(text: str) -> None
     try:
         with pytest.raises(ValueError):
             parse_json(text.encode())
+        with pytest.raises(ValueError):
+            decode_json(text.encode(), object)
     finally:
         sys.setrecursionlimit(before)
 

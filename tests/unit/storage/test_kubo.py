@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -259,6 +260,25 @@ def test_an_error_page_is_a_store_error(status: int) -> None:
 def test_nonsense_after_a_put_is_a_store_error(data: bytes) -> None:
     with _liar(_says(data)) as url, KuboStore(url) as remote, pytest.raises(StoreError):
         remote._store(ABC, b"abc")
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_deep_json_is_refused_whatever_the_recursion_limit(status: int) -> None:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    try:
+        with _liar(_says(b"[" * 40_000, status)) as url, KuboStore(url, timeout=10) as store:
+            for call in (store.has, store.pin, store.is_pinned):
+                with pytest.raises(StoreError, match="nested too deeply"):
+                    call(ABC)
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def test_a_block_of_brackets_is_a_block() -> None:
+    block = b"[" * 40_000
+    with _liar(_says(block)) as url, KuboStore(url, timeout=10) as store:
+        assert store.get_block(cid_of(block)) == block
 
 
 def test_a_block_stored_under_another_name_is_an_error() -> None:
