@@ -24,13 +24,8 @@ COLUMNS: Final = (
 )
 """Columns of a row, in the order of :func:`event_rows`."""
 
-_HEAD: Final = tuple(
-    # Of an entry's JSON, by ``events.kind``: all that Event has, in its order.
-    '{"pos":%d,"block":%d,"log":%d,"time":%d,"tx":"0x%s",'
-    f'"name":"{kind.name}","contract":"{kind.contract}",'
-    '"subject":"0x%s","id":"0x%s","actor":"%s","asset":%s,"version":%s,"amount":%s,"currency":%s,"fields":%s}'
-    for kind in KINDS
-)
+_NAMES: Final = tuple(f'"name":"{kind.name}","contract":"{kind.contract}"' for kind in KINDS)
+"""By ``events.kind``, in an entry's JSON."""
 
 
 def events(reader: Reader, query: EventQuery) -> Page[Event]:
@@ -133,21 +128,18 @@ def to_json(row: Row) -> str:
     fields = None if form is None else form.write(data)
     if fields is None:
         return msgspec.json.encode(plain(to_event(row))).decode()
-    return _HEAD[kind] % (
-        pos,
-        pos >> SHIFT,
-        pos & MAX_LOG,
-        time,
-        tx.hex(),
-        subject.hex(),
-        id_.hex(),
-        checksum(actor),
-        "null" if asset is None else f'"0x{asset.hex()}"',
-        "null" if version is None else f'"0x{version.hex()}"',
-        "null" if amount is None else f'"{amount_of(amount)}"',
-        "null" if currency is None else f'"{checksum(currency)}"',
-        fields,
+    amount_text = "null" if amount is None else f'"{amount_of(amount)}"'
+    currency_text = "null" if currency is None else f'"{checksum(currency)}"'
+    # All that Event has, in its order.
+    return (
+        f'{{"pos":{pos},"block":{pos >> SHIFT},"log":{pos & MAX_LOG},"time":{time},"tx":"0x{tx.hex()}",{_NAMES[kind]},'
+        f'"subject":"0x{subject.hex()}","id":"0x{id_.hex()}","actor":"{checksum(actor)}","asset":{_word(asset)},'
+        f'"version":{_word(version)},"amount":{amount_text},"currency":{currency_text},"fields":{fields}}}'
     )
+
+
+def _word(word: bytes | None) -> str:
+    return "null" if word is None else f'"0x{word.hex()}"'
 
 
 @lru_cache(maxsize=64)
