@@ -1,4 +1,6 @@
-"""Run the test suites one after the other, and say at the end what passed, what was skipped and why.
+"""Run the test suites, and say at the end what passed, what was skipped and why.
+
+The suites of the contracts run beside the unit tests, which use one core, and are printed after them; the others one after the other.
 
     python tools/suites.py                 all of them
     python tools/suites.py unit forge      some of them
@@ -14,7 +16,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +33,7 @@ class Suite:
     what: str
     pattern: str
     command: tuple[str, ...]
+    beside: bool = False  # the unit tests
 
 
 SUITES = (
@@ -40,13 +44,18 @@ SUITES = (
         (PYTHON, "-m", "pytest", "tests/unit", "tests/hostile"),
     ),
     Suite(
-        "contracts", "the contracts, by brownie", "tests/contracts/**/test_*.py", ("tools/brownie", "test")
+        "contracts",
+        "the contracts, by brownie",
+        "tests/contracts/**/test_*.py",
+        ("tools/brownie", "test"),
+        beside=True,
     ),
     Suite(
         "forge",
         "the contracts, by forge: fuzz and invariants",
         "tests/forge/**/*.t.sol",
         ("build/bin/forge", "test"),
+        beside=True,
     ),
     Suite(
         "e2e",
@@ -81,8 +90,13 @@ SKIPPED = (
 )
 
 
-def stream(command: list[str], env: dict[str, str]) -> Iterator[str]:
-    """Run a command and print its output; yields its lines without colours, and last the exit code."""
+def show(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
+def stream(command: list[str], env: dict[str, str], say: Callable[[str], None]) -> Iterator[str]:
+    """Run a command and say its output; yields its lines without colours, and last the exit code."""
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -95,21 +109,21 @@ def stream(command: list[str], env: dict[str, str]) -> Iterator[str]:
     )
     with process:
         for line in process.stdout or ():
-            print(line, end="", flush=True)
+            say(line.rstrip("\n"))
             yield COLOURS.sub("", line.rstrip())
     yield str(process.returncode)
 
 
-def run(suite: Suite, extra: list[str]) -> Outcome:
+def run(suite: Suite, extra: list[str], say: Callable[[str], None] = show) -> Outcome:
     """Run one suite."""
-    print(f"\n--- {suite.name}: {suite.what}", flush=True)
+    say(f"\n--- {suite.name}: {suite.what}")
     if not any(ROOT.glob(suite.pattern)):
         return Outcome(suite, False, f"absent: nothing matches {suite.pattern}")
     env = dict(os.environ, PATH=f"{ROOT / 'build' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
     start = time.monotonic()
     outcome = Outcome(suite, False, "it printed no result")
     code = ""
-    for code in stream([*suite.command, *extra], env):
+    for code in stream([*suite.command, *extra], env, say):
         for pattern in CLOSING:
             if match := pattern.match(code):
                 outcome.closing = match[1]
@@ -124,13 +138,34 @@ def run(suite: Suite, extra: list[str]) -> Outcome:
     return outcome
 
 
+def run_all(suites: list[Suite], extra: list[str]) -> list[Outcome]:
+    """Run suites; those of the contracts beside the unit tests, if these are among them."""
+    if not any(suite.name == "unit" for suite in suites):
+        return [run(suite, extra) for suite in suites]
+    kept: dict[str, list[str]] = {suite.name: [] for suite in suites}
+    with ThreadPoolExecutor(1) as lane:
+        beside = {
+            suite.name: lane.submit(run, suite, extra, kept[suite.name].append)
+            for suite in suites
+            if suite.beside
+        }
+        outcomes = []
+        for suite in suites:
+            if suite.beside:
+                outcomes.append(beside[suite.name].result())
+                show("\n".join(kept[suite.name]))
+            else:
+                outcomes.append(run(suite, extra))
+    return outcomes
+
+
 def total(outcomes: list[Outcome], word: str) -> int:
     """Add up what the closing lines say of a word such as `passed`."""
     return sum(int(n) for o in outcomes for n in re.findall(rf"(\d+) (?:tests )?{word}\b", o.closing))
 
 
-def report(outcomes: list[Outcome]) -> None:
-    """Print the summary."""
+def report(outcomes: list[Outcome], seconds: float) -> None:
+    """Print the summary; it took so many seconds by the clock."""
     print("\n--- summary")
     for outcome in outcomes:
         mark = "ok    " if outcome.passed else "FAILED"
@@ -145,7 +180,7 @@ def report(outcomes: list[Outcome]) -> None:
     parts += [f"{total(outcomes, 'passed')} passed", f"{total(outcomes, 'skipped')} skipped"]
     broken = [o.suite.name for o in outcomes if not o.passed]
     verdict = f"failed: {', '.join(broken)}" if broken else "all suites passed"
-    print(f"=== {verdict}: {', '.join(parts)} in {sum(o.seconds for o in outcomes):.1f}s ===", flush=True)
+    print(f"=== {verdict}: {', '.join(parts)} in {seconds:.1f}s ===", flush=True)
 
 
 def main(arguments: list[str]) -> int:
@@ -157,8 +192,9 @@ def main(arguments: list[str]) -> int:
     if unknown:
         print(f"tests: no such suite: {', '.join(sorted(unknown))}", file=sys.stderr)
         return 2
-    outcomes = [run(suite, further) for suite in SUITES if suite.name in chosen]
-    report(outcomes)
+    started = time.monotonic()
+    outcomes = run_all([suite for suite in SUITES if suite.name in chosen], further)
+    report(outcomes, time.monotonic() - started)
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 
