@@ -113,7 +113,13 @@ TARGETS = (
         "treasury/*",
         ("treasury", "smallest", "tokens", "receivers"),
     ),
-    Target("contracts/Assets.sol", "registry", (), "market/*", ("assets", "access", "receivers", "licences")),
+    Target(
+        "contracts/Assets.sol",
+        "registry",
+        (),
+        "market/*",
+        ("assets", "stages", "access", "receivers", "licences"),
+    ),
     Target("contracts/Trail.sol", "registry", (), "market/*", ("assets", "settle")),
     Target("contracts/Directory.sol", "registry", (), "market/*", ("directory", "access")),
 )
