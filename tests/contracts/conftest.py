@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from web3.exceptions import TransactionNotFound
 
-from brownie import accounts
+from brownie import accounts, web3
 from tests.contracts.support import rpc
 from tests.contracts.support.sealed import Sealed
 from tests.contracts.support.shop import ETHER, Roles, Shop
@@ -18,6 +20,24 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let a name stand that brownie's contract objects use themselves; `support.read` reaches it."""
     text = "Namespace collision between contract function"
     config.addinivalue_line("filterwarnings", f"ignore:{text}:brownie.exceptions.BrownieEnvironmentWarning")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def asked_again() -> Iterator[None]:
+    """Ask a second time for a receipt: a busy node counts a nonce before it has the receipt, and brownie calls that dropped."""
+    ask = web3.eth.get_transaction_receipt
+
+    def patient(txid: Any) -> Any:
+        for _ in range(20):
+            try:
+                return ask(txid)
+            except TransactionNotFound:
+                time.sleep(0.05)
+        return ask(txid)
+
+    web3.eth.get_transaction_receipt = patient
+    yield
+    web3.eth.get_transaction_receipt = ask
 
 
 @pytest.fixture(scope="session")

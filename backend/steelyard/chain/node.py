@@ -69,11 +69,12 @@ class Node:
         self._process = process
         self._printed: deque[bytes] = deque(maxlen=40)
         self._ready = threading.Event()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
         self.chain_id = chain_id
         self.port = 0
         self.keys: tuple[bytes, ...] = ()
+        # Last: it sets the port.
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     @property
     def url(self) -> str:

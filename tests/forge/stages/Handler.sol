@@ -71,9 +71,9 @@ contract Handler is Shop {
         IAssets.Stage to = IAssets.Stage((seed >> 8) % 6);
         address by = (seed >> 16) % 2 == 0 ? _owner : _maintainer;
         if (from == IAssets.Stage.Retired || to == IAssets.Stage.None || to == from) {
-            bytes memory error =
+            bytes memory expected =
                 abi.encodeWithSelector(IAssets.Assets_WrongStage.selector, _models[i].id, from, to);
-            _refused(by, i, to, "why", error);
+            _refused(by, i, to, "why", expected);
             ++count[from == IAssets.Stage.Retired ? "tried to leave retired" : "tried no way"];
             return;
         }
@@ -93,8 +93,8 @@ contract Handler is Shop {
         uint256 i = seed % _models.length;
         // The owner and the maintainer of the epoch before are others too.
         address by = (seed >> 8) % 2 == 0 ? stranger : makeAddr(_named("maintainer", _epoch + 1));
-        bytes memory error = abi.encodeWithSelector(IAssets.Assets_NotAllowed.selector, by, asset);
-        _refused(by, i, IAssets.Stage((seed >> 16) % 6), "why", error);
+        bytes memory expected = abi.encodeWithSelector(IAssets.Assets_NotAllowed.selector, by, asset);
+        _refused(by, i, IAssets.Stage((seed >> 16) % 6), "why", expected);
     }
 
     function moveWithoutReason(uint256 seed) external act("tried a bad reason") {
@@ -102,19 +102,19 @@ contract Handler is Shop {
         IAssets.Stage from = _lines[i].stage;
         if (from == IAssets.Stage.Retired) return;
         bytes memory reason = new bytes(seed % 2 == 0 ? 0 : 257 + seed % 1_000);
-        bytes memory error = abi.encodeWithSelector(IAssets.Assets_BadReason.selector, reason.length);
+        bytes memory expected = abi.encodeWithSelector(IAssets.Assets_BadReason.selector, reason.length);
         IAssets.Stage to = from == IAssets.Stage.Draft ? IAssets.Stage.Released : IAssets.Stage.Draft;
-        _refused(_owner, i, to, string(reason), error);
+        _refused(_owner, i, to, string(reason), expected);
     }
 
     function transferAsset(uint256) external act("asset transferred") {
         address to = makeAddr(_named("owner", ++_epoch));
         vm.prank(_owner);
         assets.transferFrom(_owner, to, uint256(asset));
-        bytes memory error = abi.encodeWithSelector(IAssets.Assets_NotAllowed.selector, _owner, asset);
-        _refused(_owner, 0, IAssets.Stage.Draft, "why", error);
-        error = abi.encodeWithSelector(IAssets.Assets_NotAllowed.selector, _maintainer, asset);
-        _refused(_maintainer, 0, IAssets.Stage.Draft, "why", error);
+        bytes memory expected = abi.encodeWithSelector(IAssets.Assets_NotAllowed.selector, _owner, asset);
+        _refused(_owner, 0, IAssets.Stage.Draft, "why", expected);
+        expected = abi.encodeWithSelector(IAssets.Assets_NotAllowed.selector, _maintainer, asset);
+        _refused(_maintainer, 0, IAssets.Stage.Draft, "why", expected);
         _owner = to;
         _lend();
         // The offers of before are closed.
@@ -128,9 +128,9 @@ contract Handler is Shop {
         IAssets.Stage stage = _lines[i].stage;
         if (stage != IAssets.Stage.Released && stage != IAssets.Stage.Deprecated) {
             vm.deal(buyer, 1 ether);
-            bytes memory error =
+            bytes memory expected =
                 abi.encodeWithSelector(IPurchases.Purchases_NoVersion.selector, _models[i].id);
-            vm.expectRevert(error);
+            vm.expectRevert(expected);
             vm.prank(buyer);
             market.buy{value: 1 ether}(o, new bytes32[](0));
             ++count["tried to buy what is not on sale"];
@@ -229,10 +229,10 @@ contract Handler is Shop {
         assets.setRole(asset, _maintainer, IAssets.Role.Maintainer, true);
     }
 
-    function _refused(address by, uint256 i, IAssets.Stage to, string memory reason, bytes memory error)
+    function _refused(address by, uint256 i, IAssets.Stage to, string memory reason, bytes memory expected)
         private
     {
-        vm.expectRevert(error);
+        vm.expectRevert(expected);
         vm.prank(by);
         assets.moveStage(_models[i].version, to, reason);
     }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,16 @@ def test_nowhere_says_how_to_get_it(tmp_path: Path) -> None:
 def test_a_program_that_ends_is_told_with_what_it_printed(tmp_path: Path) -> None:
     with pytest.raises(ChainError, match="did not start: no"):
         Node.start(program(tmp_path))
+
+
+def test_a_program_that_is_ready_at_once_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As when the thread that reads is done before the one that started it goes on.
+    monkeypatch.setattr(threading.Thread, "start", threading.Thread.run)
+    monkeypatch.setattr(threading.Thread, "join", lambda *_: None)
+    monkeypatch.setattr("steelyard.chain.node._keys", lambda _: ())
+    anvil = program(tmp_path, "#!/bin/sh\necho Listening on 127.0.0.1:4321\n")
+    with Node.start(anvil) as node:
+        assert node.port == 4321
 
 
 def test_a_program_that_cannot_run_is_told(tmp_path: Path) -> None:
