@@ -1,8 +1,7 @@
-"""RFC 6962 Merkle trees over 32-byte leaf hashes.
+"""RFC 6962 Merkle trees over 32-byte leaf hashes, by SHA-256.
 
 Source: RFC 6962 section 2.1; docs/encryption-format.md, "Leaves and content root". Leaf hashes come in
-already hashed with the 0x00 prefix, so a leaf here may also be the root of a complete subtree of equal
-height.
+already hashed with the 0x00 prefix.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
-from steelyard.errors import DigestError, InputError
+from steelyard.domain import tree
+from steelyard.errors import InputError
 
 
 def node(left: bytes, right: bytes) -> bytes:
@@ -18,53 +18,16 @@ def node(left: bytes, right: bytes) -> bytes:
     return sha256(b"\x01" + left + right).digest()
 
 
-class RootBuilder:
-    """Folds leaf hashes into the tree's root in O(log n) memory."""
-
-    def __init__(self) -> None:
-        """Start with no leaf."""
-        self._peaks: list[bytes] = []
-        self._count = 0
-
-    @property
-    def count(self) -> int:
-        """Number of leaves taken so far."""
-        return self._count
-
-    def add(self, leaf: bytes) -> None:
-        """Take the next leaf hash, 32 bytes."""
-        # As many trailing one bits as the count has, as many complete subtrees of equal height can be joined.
-        carry = self._count
-        while carry & 1:
-            leaf = node(self._peaks.pop(), leaf)
-            carry >>= 1
-        self._peaks.append(leaf)
-        self._count += 1
-
-    def root(self) -> bytes:
-        """Return the root of the leaves taken so far, 32 bytes.
-
-        Raises:
-            InputError: there was none; trees of this format are never empty.
-        """
-        if not self._peaks:
-            raise InputError("a Merkle tree needs at least one leaf")
-        result = self._peaks[-1]
-        for peak in reversed(self._peaks[:-1]):
-            result = node(peak, result)
-        return result
-
-
 def root(leaves: Iterable[bytes]) -> bytes:
-    """Return the root over ``leaves``, 32 bytes each.
+    """Return the root over ``leaves``, 32 bytes each, in O(log n) memory.
 
     Raises:
-        InputError: there is no leaf.
+        InputError: there is no leaf; trees of this format are never empty.
     """
-    builder = RootBuilder()
+    peaks = tree.Peaks(node)
     for leaf in leaves:
-        builder.add(leaf)
-    return builder.root()
+        peaks.add(leaf)
+    return peaks.top()
 
 
 def complete_root(leaves: list[bytes]) -> bytes:
@@ -95,49 +58,13 @@ def path(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     Raises:
         InputError: the index is out of range.
     """
-    if not 0 <= index < len(leaves):
-        raise InputError(f"leaf {index} is not in a tree of {len(leaves)}")
-    siblings = []
-    low, high = 0, len(leaves)
-    while high - low > 1:
-        split = low + (1 << (high - low - 1).bit_length() - 1)
-        if index < split:
-            siblings.append(root(leaves[split:high]))
-            high = split
-        else:
-            siblings.append(root(leaves[low:split]))
-            low = split
-    return tuple(reversed(siblings))
+    return tree.path(leaves, index, node)
 
 
 def root_from_path(leaf: bytes, *, index: int, count: int, path: Sequence[bytes]) -> bytes:
-    """Return the root that ``path`` gives for ``leaf``, by the algorithm of RFC 9162 section 2.1.3.2.
-
-    Args:
-        leaf: leaf hash, 32 bytes.
-        index: its place, from 0.
-        count: number of leaves in the tree.
-        path: siblings from the leaf upwards.
+    """Return the root that ``path`` gives for ``leaf``, the one at ``index`` of ``count``.
 
     Raises:
-        DigestError: the index is out of range, or the path is not exactly as long as this place in such a
-            tree needs.
+        DigestError: as :func:`~steelyard.domain.tree.top_from_path`.
     """
-    if not 0 <= index < count:
-        raise DigestError(f"leaf {index} is not in a tree of {count}")
-    result, place, last = leaf, index, count - 1
-    for sibling in path:
-        if last == 0 or len(sibling) != 32:
-            raise DigestError(f"the path of leaf {index} is too long or malformed")
-        if place & 1 or place == last:
-            result = node(sibling, result)
-            while not place & 1 and place:
-                place >>= 1
-                last >>= 1
-        else:
-            result = node(result, sibling)
-        place >>= 1
-        last >>= 1
-    if last:
-        raise DigestError(f"the path of leaf {index} is too short")
-    return result
+    return tree.top_from_path(leaf, index=index, count=count, path=path, inner=node)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from steelyard.domain import tree
 from steelyard.domain.hash import keccak256
 from steelyard.errors import DigestError, InputError
 
@@ -32,13 +33,9 @@ def root_of(count: int, top: bytes) -> bytes:
 
 
 class Range:
-    """A range that grows; it keeps one node for each bit of the number of leaves.
+    """A range that grows; it keeps one node for each bit of the number of leaves."""
 
-    Attributes:
-        count: number of leaves.
-    """
-
-    __slots__ = ("_peaks", "count")
+    __slots__ = ("_peaks",)
 
     def __init__(self, count: int = 0, peaks: bytes = b"") -> None:
         """Start with no leaf, or with what `peaks` gave.
@@ -48,39 +45,29 @@ class Range:
         """
         if not 0 <= count <= MAX_LEAVES or len(peaks) != 32 * count.bit_count():
             raise InputError(f"{len(peaks)} bytes are not the peaks of {count} leaves")
-        self.count = count
-        self._peaks = [peaks[at : at + 32] for at in range(0, len(peaks), 32)]
+        self._peaks = tree.Peaks(inner, count, [peaks[at : at + 32] for at in range(0, len(peaks), 32)])
+
+    @property
+    def count(self) -> int:
+        """Number of leaves."""
+        return self._peaks.count
 
     @property
     def peaks(self) -> bytes:
         """The nodes it keeps, largest tree first, 32 bytes each: with `count` all that there is to keep."""
-        return b"".join(self._peaks)
+        return b"".join(self._peaks.nodes)
 
     def append(self, digest: bytes) -> None:
         """Take the digest of the next receipt, 32 bytes."""
-        node = leaf(digest)
-        # As many trailing one bits as the count has, as many trees of equal height can be joined.
-        carry = self.count
-        while carry & 1:
-            node = inner(self._peaks.pop(), node)
-            carry >>= 1
-        self._peaks.append(node)
-        self.count += 1
+        self._peaks.add(leaf(digest))
 
     def root(self) -> bytes:
         """Return the root, 32 bytes."""
-        if not self._peaks:
-            return EMPTY
-        top = self._peaks[-1]
-        for peak in reversed(self._peaks[:-1]):
-            top = inner(peak, top)
-        return root_of(self.count, top)
+        return root_of(self.count, self._peaks.top()) if self.count else EMPTY
 
     def copy(self) -> Range:
         """Return another range with the same leaves."""
-        other = Range()
-        other.count, other._peaks = self.count, list(self._peaks)
-        return other
+        return Range(self.count, self.peaks)
 
 
 def root(digests: Iterable[bytes]) -> bytes:
@@ -103,15 +90,7 @@ def prove(digests: Sequence[bytes], sequence: int) -> tuple[bytes, ...]:
     """
     if not 1 <= sequence <= len(digests):
         raise InputError(f"receipt {sequence} is not among {len(digests)}")
-    level, place, path = [leaf(digest) for digest in digests], sequence - 1, []
-    while len(level) > 1:
-        if place ^ 1 < len(level):
-            path.append(level[place ^ 1])
-        above = [inner(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]
-        if len(level) & 1:
-            above.append(level[-1])  # moves up as it is
-        level, place = above, place >> 1
-    return tuple(path)
+    return tree.path([leaf(digest) for digest in digests], sequence - 1, inner)
 
 
 def verify(digest: bytes, *, sequence: int, count: int, path: Sequence[bytes], root: bytes) -> None:
@@ -122,20 +101,6 @@ def verify(digest: bytes, *, sequence: int, count: int, path: Sequence[bytes], r
     """
     if not 1 <= sequence <= count <= MAX_LEAVES:
         raise DigestError(f"receipt {sequence} is not among {count}")
-    node, place, last = leaf(digest), sequence - 1, count - 1
-    for sibling in path:
-        if last == 0 or len(sibling) != 32:
-            raise DigestError(f"the path of receipt {sequence} is too long or malformed")
-        if place & 1 or place == last:
-            node = inner(sibling, node)
-            while not place & 1 and place:
-                place >>= 1
-                last >>= 1
-        else:
-            node = inner(node, sibling)
-        place >>= 1
-        last >>= 1
-    if last:
-        raise DigestError(f"the path of receipt {sequence} is too short")
-    if root_of(count, node) != root:
+    top = tree.top_from_path(leaf(digest), index=sequence - 1, count=count, path=path, inner=inner)
+    if root_of(count, top) != root:
         raise DigestError(f"receipt {sequence} is not under this root")

@@ -95,11 +95,3 @@ def test_no_leaf_has_no_root() -> None:
         merkle.root([])
     with pytest.raises(InputError):
         merkle.complete_root([])
-
-
-def test_builder_keeps_a_logarithm_of_the_leaves() -> None:
-    builder = merkle.RootBuilder()
-    for leaf in leaves(200) * 5:
-        builder.add(leaf)
-    assert builder.count == 1000
-    assert len(builder._peaks) == (1000).bit_count()
