@@ -135,7 +135,7 @@ def test_sales_are_in_the_index_as_they_were_made(
     ]
     ledger_reader = LedgerReader(rpc, deployment)
     head = rpc.get_block("latest")
-    logs = ledger_reader.logs(published.asset, deployment.start_block, head.number)
+    logs = ledger_reader.logs([published.asset], deployment.start_block, head.number)
     ledger = fold(ledger_reader.events(logs, head), block=head.number)
     purchases = ledger.assets[published.asset].purchases
     assert states == {id_: int(purchase.state) for id_, purchase in purchases.items()}

@@ -30,7 +30,8 @@ from steelyard.domain import abi, header, rlp, siwe
 from steelyard.domain.events import TYPES, decode_event
 from steelyard.domain.hash import keccak256
 from steelyard.domain.jsontext import decode_json
-from steelyard.domain.types import Address
+from steelyard.domain.records import AssetState, MeteredOfferState
+from steelyard.domain.types import Address, AssetKind, OfferId
 from steelyard.errors import InputError, ProofError, SteelyardError, UnavailableError
 from steelyard.gateway import app as gateway
 from steelyard.gateway.offer import payment_of_x402
@@ -134,13 +135,33 @@ def _gateway_path(data: bytes) -> None:
     gateway.find(path, method)
 
 
+_OFFER = MeteredOfferState(
+    id=OfferId(b"\x11" * 32),
+    asset=AGREEMENT.asset,
+    terms=AGREEMENT.terms,
+    maker=AGREEMENT.payer,
+    made_at=0,
+    epoch=0,
+)
+_ASSET = AssetState(
+    id=AGREEMENT.asset,
+    name=bytes(32),
+    kind=AssetKind.MODEL,
+    creator=AGREEMENT.payer,
+    owner=AGREEMENT.payer,
+    royalty=0,
+    registered_at=0,
+    metered={_OFFER.id: _OFFER},
+)
+
+
 def _told(data: bytes) -> None:
     """Read what a gateway says of a model and of a channel, and why it refuses."""
     usage_http._refusal("http://gateway", 402, data)
     kind = usage_http.Seen if b'"receipts"' in data else usage_http.Served
     found = decode_json(data, kind)
     if isinstance(found, usage_http.Served):
-        usage_check.check_offer(Nowhere(), found.steelyard, AGREEMENT.version)  # type: ignore[arg-type]
+        usage_check.check_offer(_ASSET, AGREEMENT.version, found.steelyard, now=0)
         return
     for item in found.receipts:
         _, receipt, _ = usage_check.read_row(AGREEMENT, item)
@@ -157,7 +178,7 @@ _ROW = {
     "signature": "0x" + "11" * 65,
 }
 _BEST = {"units": "3", "sequence": 2, "root": HEX, "signature": "0x" + "11" * 65}
-_OFFERED = {"offer": HEX, "payee_key": "0x02" + "11" * 32, "batched": True, "asset": HEX}
+_OFFERED = {"offer": HEX, "payee_key": "0x02" + "11" * 32, "batched": True}
 _TOLD = (
     json.dumps({"receipts": [_ROW], "voucher": _BEST}),
     json.dumps({"inputs": [{"name": "x"}], "steelyard": _OFFERED}),

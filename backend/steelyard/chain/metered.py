@@ -1,4 +1,6 @@
-"""Calls, reads and logs of the contract Channels: metered offers and channels (docs/metering.md).
+"""Calls and reads of the contract Channels: metered offers and channels (docs/metering.md).
+
+What the log says of them is in :class:`steelyard.domain.records.AssetState`, folded with everything else about the asset.
 
 Signatures are those of ``contracts/interfaces/IMeteredOffers.sol`` and ``IChannels.sol``; a test compares them with the compiled ABI.
 """
@@ -13,26 +15,17 @@ from steelyard.chain.calls import Call, call_data
 from steelyard.chain.deployment import Deployment
 from steelyard.chain.hexdata import read_data, to_hex
 from steelyard.chain.rpc import BlockId, Rpc, block_param
-from steelyard.domain.abi import Value, decode, encode, topic
+from steelyard.domain.abi import Value, decode, encode
+from steelyard.domain.events import CHANNELS, TOPICS, TYPES
 from steelyard.domain.hash import keccak256
-from steelyard.domain.metered import terms_of
 from steelyard.domain.metering import METERED_TERMS, ChannelId, ChannelState, MeteredTerms
-from steelyard.domain.types import NATIVE, VERSION, Address, AssetId, OfferId, Version
+from steelyard.domain.types import NATIVE, VERSION, Address, AssetId, Version
 from steelyard.errors import RefusedError, VerificationError
 
-CONTRACT = "Channels"
 PARTIES = "(address,address,uint64)"
 CLAIM = f"(bytes32,{METERED_TERMS},bytes)"
-OFFERED = topic(f"MeteredOffered(bytes32,bytes32,address,{METERED_TERMS})")
-OPENED = topic("ChannelOpened(bytes32,bytes32,address,bytes32,address,uint64,uint128)")
-CLAIMED = topic("UsageClaimed(bytes32,bytes32,address,(bytes32,uint128,uint128,uint64,bytes32)[])")
-CHANGED = (
-    OPENED,
-    topic("ChannelToppedUp(bytes32,bytes32,address,uint128,uint128)"),
-    CLAIMED,
-    topic("ChannelClosing(bytes32,bytes32,address,uint40)"),
-    topic("ChannelClosed(bytes32,bytes32,address,address,uint128)"),
-)
+CLAIMED = TOPICS["UsageClaimed"]
+CHANGED = (CLAIMED, *(TOPICS[f"Channel{what}"] for what in ("Opened", "ToppedUp", "Closing", "Closed")))
 """Every event with which what is stored about a channel changes."""
 MAX_ROWS = 500
 """Vouchers in one claim: safe below 16,777,216 gas."""
@@ -40,7 +33,6 @@ _BATCH: Final = 100
 """Calls in one request; more are refused by some endpoints."""
 _CHANNEL: Final = "channels(bytes32)"
 _STORED: Final = ("uint104", "uint104", "uint40", "uint8")
-_USES: Final = ("(bytes32,uint128,uint128,uint64,bytes32)[]",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,58 +43,6 @@ class StoredChannel:
     claimed: int
     closes_at: int
     state: ChannelState
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeteredOfferState:
-    """``IMeteredOffers.offers``; ``expiry`` is 0 if there is no such offer."""
-
-    currency: Address
-    epoch: int
-    expiry: int
-    closed: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeteredOffer:
-    """A metered offer from the log, whose id was recomputed.
-
-    Attributes:
-        asset: the asset.
-        offer: its id.
-        terms: all terms.
-        maker: who made it.
-    """
-
-    asset: AssetId
-    offer: OfferId
-    terms: MeteredTerms
-    maker: Address
-
-
-@dataclass(frozen=True, kw_only=True)
-class Opened:
-    """A channel from the log: ``IChannels.ChannelOpened``."""
-
-    asset: AssetId
-    channel: ChannelId
-    payer: Address
-    offer: OfferId
-    signer: Address
-    nonce: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claimed:
-    """What a claim paid for in one channel; ``amount`` in smallest units by this claim, the rest in all."""
-
-    channel: ChannelId
-    amount: int
-    units: int
-    sequence: int
-    root: bytes
-    block: int
-    tx_hash: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +74,7 @@ def channels_of(deployment: Deployment) -> Address:
     Raises:
         RefusedError: this market has none.
     """
-    found = deployment.contracts.get(CONTRACT)
+    found = deployment.contracts.get(CHANNELS)
     if found is None:
         raise RefusedError("this market has no metered use: its deployment has no contract Channels")
     return found.address
@@ -189,7 +129,7 @@ class ChannelCalls:
         return self._build(f"close(bytes32,{METERED_TERMS},{PARTIES})", asset, terms.abi(), parties)
 
     def _build(self, signature: str, *values: Value, value: int = 0) -> Call:
-        name = f"{CONTRACT}.{signature[: signature.index('(')]}"
+        name = f"{CHANNELS}.{signature[: signature.index('(')]}"
         return Call(self._at, call_data(signature, *values), value, name)
 
 
@@ -211,7 +151,7 @@ class ChannelViews:
 
     def channel(self, channel: ChannelId) -> StoredChannel:
         """Return what is stored about a channel."""
-        return _stored(self._ask(_CHANNEL, _STORED, channel))
+        return self._read(self._rpc.eth_call(self._at, call_data(_CHANNEL, channel), block=self.block))
 
     def channels(self, channels: Sequence[ChannelId]) -> list[StoredChannel]:
         """Return what is stored about many channels, in as few requests as endpoints take."""
@@ -222,7 +162,7 @@ class ChannelViews:
                 for channel in channels[start : start + _BATCH]
             ]
             for answer in self._rpc.batch(calls):
-                found.append(_stored(self._read(_STORED, read_data(answer, "result of eth_call"))))
+                found.append(self._read(read_data(answer, "result of eth_call")))
         return found
 
     def changed(self, *, first: int, last: int) -> set[ChannelId]:
@@ -230,93 +170,18 @@ class ChannelViews:
         found: set[ChannelId] = set()
         for log in self._rpc.get_logs([self._at], (CHANGED,), first=first, last=last):
             if log.topics[0] == CLAIMED:
-                uses: Any = decode(_USES, log.data)[0]
+                uses: Any = decode(TYPES[CLAIMED].types, log.data)[0]
                 found.update(ChannelId(use[0]) for use in uses)
             else:
                 found.add(ChannelId(log.topics[2]))
         return found
 
-    def offer(self, offer: OfferId) -> MeteredOfferState:
-        """Return what is stored about a metered offer."""
-        kinds = ("address", "uint32", "uint40", "bool")
-        currency, epoch, expiry, closed = self._ask("offers(bytes32)", kinds, offer)
-        assert isinstance(currency, bytes) and isinstance(epoch, int) and isinstance(expiry, int)
-        return MeteredOfferState(
-            currency=Address(currency), epoch=epoch, expiry=expiry, closed=closed is True
-        )
-
-    def offers_of(self, *assets: AssetId, first: int, last: int) -> list[MeteredOffer]:
-        """Return the metered offers of some assets from the log of some blocks; ids that do not follow are left out."""
-        found = []
-        for log in self._rpc.get_logs([self._at], (OFFERED, assets), first=first, last=last):
-            (values,) = decode((METERED_TERMS,), log.data)
-            terms, asset = terms_of(values), AssetId(log.topics[1])
-            if terms.id(asset) == log.topics[2]:
-                found.append(
-                    MeteredOffer(
-                        asset=asset,
-                        offer=OfferId(log.topics[2]),
-                        terms=terms,
-                        maker=Address(log.topics[3][12:]),
-                    )
-                )
-        return found
-
-    def opened(
-        self, *, payer: Address | None = None, channel: ChannelId | None = None, first: int, last: int
-    ) -> list[Opened]:
-        """Return channels from the log of some blocks, of one payer or one id."""
-        actor = None if payer is None else bytes(12) + payer
-        found = []
-        for log in self._rpc.get_logs([self._at], (OPENED, None, channel, actor), first=first, last=last):
-            offer, signer, nonce, _ = decode(("bytes32", "address", "uint64", "uint128"), log.data)
-            assert isinstance(offer, bytes) and isinstance(signer, bytes) and isinstance(nonce, int)
-            found.append(
-                Opened(
-                    asset=AssetId(log.topics[1]),
-                    channel=ChannelId(log.topics[2]),
-                    payer=Address(log.topics[3][12:]),
-                    offer=OfferId(offer),
-                    signer=Address(signer),
-                    nonce=nonce,
-                )
-            )
-        return found
-
-    def claims(self, offer: OfferId, *, first: int, last: int) -> list[Claimed]:
-        """Return what was claimed under an offer, from the log of some blocks."""
-        found = []
-        for log in self._rpc.get_logs([self._at], (CLAIMED, None, offer), first=first, last=last):
-            uses: Any = decode(_USES, log.data)[0]
-            for channel, amount, units, sequence, root in uses:
-                found.append(
-                    Claimed(
-                        channel=ChannelId(channel),
-                        amount=amount,
-                        units=units,
-                        sequence=sequence,
-                        root=root,
-                        block=log.block_number,
-                        tx_hash=log.tx_hash,
-                    )
-                )
-        return found
-
-    def _ask(self, signature: str, kinds: Sequence[str], *values: Value) -> tuple[Value, ...]:
-        return self._read(
-            kinds, self._rpc.eth_call(self._at, call_data(signature, *values), block=self.block)
-        )
-
-    def _read(self, kinds: Sequence[str], data: bytes) -> tuple[Value, ...]:
+    def _read(self, data: bytes) -> StoredChannel:
         try:
-            return decode(kinds, data)
+            deposit, claimed, closes_at, state = decode(_STORED, data)
         except VerificationError as exc:
-            raise VerificationError(f"0x{self._at.hex()} does not answer as {CONTRACT}") from exc
-
-
-def _stored(values: tuple[Value, ...]) -> StoredChannel:
-    deposit, claimed, closes_at, state = values
-    assert isinstance(deposit, int) and isinstance(claimed, int) and isinstance(closes_at, int)
-    if not isinstance(state, int) or state >= len(ChannelState):
-        raise VerificationError("that is no state of a channel")
-    return StoredChannel(deposit=deposit, claimed=claimed, closes_at=closes_at, state=ChannelState(state))
+            raise VerificationError(f"0x{self._at.hex()} does not answer as {CHANNELS}") from exc
+        assert isinstance(deposit, int) and isinstance(claimed, int) and isinstance(closes_at, int)
+        if not isinstance(state, int) or state >= len(ChannelState):
+            raise VerificationError("that is no state of a channel")
+        return StoredChannel(deposit=deposit, claimed=claimed, closes_at=closes_at, state=ChannelState(state))

@@ -195,7 +195,7 @@ def _claim(
     books = open_books(where, Signer(context.account.key), clock=context.settings.clock)
     try:
         with open_outbox(context) as outbox:
-            offers = {item.offer: item for hosted in wanted for item in hosted.offers}
+            offers = {item.id: item for hosted in wanted for item in hosted.offers}
             rules = Rules(at=at, after=after, max_fee=max_fee)
             claimer = Claimer(context, books, outbox, offers, rules, tell=tell)
             run(claimer, stop, every=5.0, tell=tell)

@@ -224,11 +224,11 @@ def claim_channels(session: Session, refs: tuple[str, ...]) -> None:
     market = session.market
     context = market.context
     where = books_place(find_index(session.config, context.deployment))
-    offers = {}
+    offers, now, payee = {}, context.now(), context.account.address
     for ref in refs:
         asset = find_asset(context, ref)
         for version in asset.versions:
-            offers.update({item.offer: item for item in offers_for(context, asset.id, version)})
+            offers.update({item.id: item for item in offers_for(asset, version, payee=payee, at=now)})
     books = open_books(where, Signer(context.account.key), clock=context.settings.clock)
     try:
         with open_outbox(context) as outbox:

@@ -111,7 +111,7 @@ def hosting(stage: Stage, gate: Market) -> Iterator[tuple[str, Gateway]]:
 
 
 def _claim(stage: Stage, gate: Market, gateway: Gateway) -> None:
-    offers = {item.offer: item for hosted in gateway.hosted() for item in hosted.wanted.offers}
+    offers = {item.id: item for hosted in gateway.hosted() for item in hosted.wanted.offers}
     with open_outbox(gate.context) as outbox:
         claimer = Claimer(gate.context, gateway.books, outbox, offers, Rules())
         for due in claimer.step():

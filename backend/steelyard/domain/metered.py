@@ -43,7 +43,7 @@ class Meter:
         if version is None or version.commitments.node != terms.node:
             raise _wrong(event, "there is no such version of that node")
         self.offers[offer] = MeteredOfferState(
-            id=offer, terms=terms, maker=event.actor, made_at=event.time, epoch=asset.epoch
+            id=offer, asset=asset.id, terms=terms, maker=event.actor, made_at=event.time, epoch=asset.epoch
         )
 
     def _offer_closed(self, event: TrailEvent, *_: object) -> None:

@@ -175,6 +175,7 @@ class MeteredOfferState:
     """A metered offer. ``made_at`` in Unix seconds, ``epoch`` is the asset's then, ``maker`` who made it."""
 
     id: OfferId
+    asset: AssetId
     terms: MeteredTerms
     maker: Address
     made_at: int
@@ -266,8 +267,8 @@ class AssetState:
         """Whether an account may act in a role."""
         return account == self.owner or (account, role) in self.roles
 
-    def is_open(self, offer: OfferState) -> bool:
-        """Whether an offer can be bought under, apart from its supply."""
+    def is_open(self, offer: OfferState | MeteredOfferState) -> bool:
+        """Whether an offer can be bought under, apart from its supply or its expiry."""
         return not offer.closed and offer.epoch == self.epoch
 
     def order(self, purchase: PurchaseState) -> Order:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from steelyard.chain.metered import ChannelViews, MeteredOffer, StoredChannel
+from steelyard.chain.metered import ChannelViews, StoredChannel
 from steelyard.crypto.metering import Signer, address_of
 from steelyard.domain.metering import ChannelId, ChannelState
+from steelyard.domain.records import MeteredOfferState
 from steelyard.errors import ProofError, UnavailableError
 from steelyard.gateway.books import Done
 from steelyard.gateway.problem import Refusal
@@ -116,7 +117,7 @@ class Channels:
             raise Refusal("channel-of-another", "payer, nonce and signer do not give this channel")
         return known if self._clock() - known.facts.at < self._every else None
 
-    def find(self, payment: Payment, offers: Sequence[MeteredOffer]) -> Known:
+    def find(self, payment: Payment, offers: Sequence[MeteredOfferState]) -> Known:
         """Return a channel, with what the chain says now.
 
         Args:
@@ -192,7 +193,7 @@ class Channels:
             at=self._clock(),
         )
 
-    def _agreement(self, payment: Payment, offers: Sequence[MeteredOffer]) -> Agreement:
+    def _agreement(self, payment: Payment, offers: Sequence[MeteredOfferState]) -> Agreement:
         try:
             signer = address_of(payment.point)
         except ProofError as exc:

@@ -18,7 +18,6 @@ from steelyard.chain.metered import (
     MAX_ROWS,
     ChannelCalls,
     ChannelViews,
-    MeteredOffer,
     StoredChannel,
     VoucherRow,
     channels_of,
@@ -28,6 +27,7 @@ from steelyard.chain.outbox_file import OutboxState
 from steelyard.crypto.metering import compact
 from steelyard.domain.hash import keccak256
 from steelyard.domain.metering import ChannelId, ChannelState, Voucher
+from steelyard.domain.records import MeteredOfferState
 from steelyard.domain.types import Address, OfferId
 from steelyard.errors import RefusedError, SteelyardError
 from steelyard.gateway.books import CLOSED, OPEN, Books, voucher_of
@@ -95,7 +95,7 @@ class Claimer:
         context: Context,
         books: Books,
         outbox: Outbox,
-        offers: dict[OfferId, MeteredOffer],
+        offers: dict[OfferId, MeteredOfferState],
         rules: Rules,
         *,
         tell: Callable[[Event], None] = lambda event: None,

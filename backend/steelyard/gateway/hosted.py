@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steelyard.chain.metered import ChannelViews, MeteredOffer, channels_of
 from steelyard.domain.metering import CALL, ROW, MeteredTerms
-from steelyard.domain.types import AssetId, OfferId, VersionId
+from steelyard.domain.records import AssetState, MeteredOfferState
+from steelyard.domain.types import Address, AssetId, VersionId
 from steelyard.errors import RefusedError, SteelyardError
 from steelyard.gateway.engine import Model, Runner, find_model
 from steelyard.market import Market
@@ -41,7 +41,7 @@ class Wanted:
     asset: AssetId
     version: VersionId
     path: Path
-    offers: tuple[MeteredOffer, ...]
+    offers: tuple[MeteredOfferState, ...]
     trial: int = 0
     batch: bool = True
     own: bool = True
@@ -102,9 +102,10 @@ def prepare(
     context = market.context
     asset, version = find_version(context, ref)
     own = Keyring(context).opens(version.commitments)
-    if why := not_served(context, asset.id, version.id, own=own):
+    now, holder = context.now(context.follow(asset.id).head), None if own else context.account.address
+    if why := not_served(asset, version.id, holder=holder, at=now):
         raise RefusedError(f"{asset_name(context, asset, version.number)} is not served: {why}")
-    offers = offers_for(context, asset.id, version.id)
+    offers = offers_for(asset, version.id, payee=context.account.address, at=now)
     if not offers:
         raise RefusedError(
             f"{asset_name(context, asset, version.number)} has no open metered offer with the payee "
@@ -125,50 +126,47 @@ def prepare(
     )
 
 
-def offers_for(context: Context, asset: AssetId, version: VersionId) -> tuple[MeteredOffer, ...]:
-    """Return the metered offers of a version whose payee is the account, with units that a gateway counts; the open ones last."""
-    views = ChannelViews(context.rpc, channels_of(context.deployment))
-    head = context.rpc.get_block("latest")
-    epoch = context.views.info(asset).epoch
-    closed: list[MeteredOffer] = []
-    opened: list[MeteredOffer] = []
-    for item in views.offers_of(asset, first=context.deployment.start_block, last=head.number):
-        terms = item.terms
-        mine = terms.payee == context.account.address and terms.version == version
-        if not mine or terms.unit_name not in (ROW, CALL):
-            continue
-        state = views.offer(item.offer)
-        if state.expiry <= head.timestamp:
-            continue
-        (closed if state.closed or state.epoch != epoch else opened).append(item)
+def offers_for(
+    asset: AssetState, version: VersionId, *, payee: Address, at: int
+) -> tuple[MeteredOfferState, ...]:
+    """Return the metered offers of a version for a payee, with units that a gateway counts; the open ones last.
+
+    Args:
+        asset: the asset.
+        version: the version.
+        payee: account of the gateway.
+        at: Unix seconds; what has expired then is left out.
+    """
+    closed: list[MeteredOfferState] = []
+    opened: list[MeteredOfferState] = []
+    for offer in asset.metered.values():
+        terms = offer.terms
+        mine = terms.payee == payee and terms.version == version and at < terms.expiry
+        if mine and terms.unit_name in (ROW, CALL):
+            (opened if asset.is_open(offer) else closed).append(offer)
     return (*closed, *opened) if opened else ()
 
 
-def not_served(context: Context, asset: AssetId, version: VersionId, *, own: bool) -> str:
-    """Return why the chain says that a version must not be served now; empty if it may be.
+def not_served(asset: AssetState | None, version: VersionId, *, holder: Address | None, at: int) -> str:
+    """Return why a version must not be served; empty if it may be.
 
     Args:
-        context: market and account.
-        asset: the asset.
+        asset: the asset; None if the chain has no such.
         version: the version.
-        own: whether the account has the version's key as its seller; else it needs a licence that is valid.
-
-    Raises:
-        ChainError: the endpoint failed.
+        holder: who needs a licence of it that is valid; None where the key is that of the version's seller.
+        at: Unix seconds.
     """
-    state = context.follow(asset).state()
-    found = state.versions.get(version)
-    if found is None:
+    found = None if asset is None else asset.versions.get(version)
+    if asset is None or found is None:
         return "there is no such version"
     if found.flagged:
         return "it was proved false"
     if not found.stage.on_sale:
         return f"it is {found.stage.name.lower()}"
-    if own:
+    if holder is None:
         return ""
-    now, holder = context.now(), context.account.address
-    for licence in state.purchases.values():
-        if licence.holder == holder and state.covers(licence, found, at=now):
+    for licence in asset.purchases.values():
+        if licence.holder == holder and asset.covers(licence, found, at=at):
             return ""
     return "the gateway's account has no valid licence of it"
 
@@ -202,15 +200,15 @@ def by_name(hosted: Sequence[Hosted]) -> Mapping[str, Mapping[str, Hosted]]:
     return found
 
 
-def offer_of(hosted: Hosted, offer: OfferId) -> MeteredOffer | None:
-    """Return an offer of a version by its id."""
-    return next((item for item in hosted.wanted.offers if item.offer == offer), None)
-
-
 def check_again(context: Context, hosted: Sequence[Hosted]) -> None:
     """Ask the chain again what may be served; while it does not answer, what was true stays."""
+    follower = context.follow(*(item.wanted.asset for item in hosted))
+    try:
+        assets = follower.refresh().assets
+    except SteelyardError:
+        return
+    now = context.now(follower.head)
     for item in hosted:
-        try:
-            item.why = not_served(context, item.wanted.asset, item.wanted.version, own=item.wanted.own)
-        except SteelyardError:
-            continue
+        wanted = item.wanted
+        holder = None if wanted.own else context.account.address
+        item.why = not_served(assets.get(wanted.asset), wanted.version, holder=holder, at=now)

@@ -31,7 +31,7 @@ def offer_document(gateway: Gateway, hosted: Hosted) -> dict[str, Any]:
         "asset": _hex(wanted.asset),
         "version": _hex(wanted.version),
         "number": wanted.number,
-        "offer": _hex(wanted.offers[-1].offer),
+        "offer": _hex(wanted.offers[-1].id),
         "terms": {
             "payee": _hex(terms.payee),
             "currency": _hex(terms.currency),

@@ -5,10 +5,9 @@ from __future__ import annotations
 from steelyard.chain.erc20 import Token
 from steelyard.domain.node import Node
 from steelyard.domain.records import AssetState
-from steelyard.domain.types import BASIS, NATIVE, Address, AssetId, Role, account_word, checked_amount
+from steelyard.domain.types import BASIS, NATIVE, Address, Role, account_word, checked_amount
 from steelyard.errors import InputError, NotFoundError, RefusedError, StoreError, VerificationError
 from steelyard.service.context import Context, Mined, summary
-from steelyard.service.metered import views_of
 from steelyard.service.naming import asset_name, find_asset
 from steelyard.service.public import read_node
 from steelyard.service.results import Balance, Income, Sent, Withdrawn
@@ -148,25 +147,15 @@ def _nodes(
         everything = context.ledger.everything().refresh().assets.values()
         assets = [asset for asset in everything if who is None or _concerns(context, asset, who)]
     found: dict[Node, tuple[tuple[Address, ...], tuple[str, ...]]] = {}
-    metered = _metered_currencies(context, [asset.id for asset in assets])
     for asset in assets:
-        currencies = {NATIVE, *(offer.terms.currency for offer in asset.offers.values()), *metered[asset.id]}
+        terms = (offer.terms for offers in (asset.offers, asset.metered) for offer in offers.values())
+        currencies = {NATIVE, *(item.currency for item in terms)}
         for node in _nodes_of(context, asset):
             before = found.get(node, ((), ()))
             found[node] = (
                 tuple(sorted({*before[0], *currencies})),
                 tuple(dict.fromkeys((*before[1], asset_name(context, asset)))),
             )
-    return found
-
-
-def _metered_currencies(context: Context, assets: list[AssetId]) -> dict[AssetId, set[Address]]:
-    """Return the currencies in which the use of each asset was ever offered."""
-    found: dict[AssetId, set[Address]] = {asset: set() for asset in assets}
-    if assets and context.deployment.channels is not None:
-        last = context.rpc.block_number()
-        for offer in views_of(context).offers_of(*assets, first=context.deployment.start_block, last=last):
-            found[offer.asset].add(offer.terms.currency)
     return found
 
 

@@ -28,7 +28,7 @@ def list_assets(context: Context, *, query: str, kind: AssetKind | None) -> tupl
 def info(context: Context, text: str, *, fetch: bool) -> AssetInfo:
     """Return an asset; see :meth:`steelyard.Market.info`."""
     asset = find_asset(context, text)
-    return describe(context, asset, block=context.follow(asset.id).block, fetch=fetch)
+    return describe(context, asset, block=context.follow(asset.id).head.number, fetch=fetch)
 
 
 def offers(context: Context, text: str, *, open_only: bool) -> tuple[OfferInfo, ...]:

@@ -19,7 +19,7 @@ from steelyard.chain.hexdata import parse_address, quantity, read_quantity, to_h
 from steelyard.chain.rpc import Rpc, raise_revert
 from steelyard.chain.sender import Sender
 from steelyard.chain.views import Views
-from steelyard.chain.wire import Log
+from steelyard.chain.wire import Block, Log
 from steelyard.domain import ref as refs
 from steelyard.domain.types import Address, AssetId
 from steelyard.errors import ConfigError, InputError, RpcError
@@ -231,15 +231,19 @@ class Context:
         """Return the asset that a reference names; whether it exists is not asked."""
         return self.parse(text).asset_id(chain_id=self.chain_id, registry=self.deployment.assets)
 
-    def follow(self, asset: AssetId) -> Follower:
-        """Return the reader of one asset's trail."""
-        return self.ledger.asset(asset)
+    def follow(self, *assets: AssetId) -> Follower:
+        """Return the reader of one asset's trail, or of several together."""
+        return self.ledger.of(*assets)
 
     # -- time ------------------------------------------------------------------------------------------------
 
-    def now(self) -> int:
-        """Return the later of the newest block's time and the clock, Unix seconds: no deadline is missed."""
-        return max(self.rpc.get_block("latest").timestamp, int(self.settings.clock()))
+    def now(self, head: Block | None = None) -> int:
+        """Return the later of a block's time and the clock, Unix seconds: no deadline is missed.
+
+        Args:
+            head: the newest block; asked for if None.
+        """
+        return max((head or self.rpc.get_block("latest")).timestamp, int(self.settings.clock()))
 
     # -- sending ---------------------------------------------------------------------------------------------
 

@@ -8,22 +8,18 @@ from typing import Final
 
 from steelyard.chain.calls import Call
 from steelyard.chain.erc20 import Token, approve
-from steelyard.chain.metered import (
-    ChannelCalls,
-    ChannelViews,
-    MeteredOffer,
-    Opened,
-    channels_of,
-)
+from steelyard.chain.metered import ChannelCalls, ChannelViews, channels_of
 from steelyard.crypto.derive import voucher_scalar
 from steelyard.crypto.metering import Signer
+from steelyard.domain.events import TOPICS
 from steelyard.domain.hash import sha256
 from steelyard.domain.metering import MAX_DEPOSIT, UNITS, ChannelId, ChannelState, MeteredTerms, unit_word
-from steelyard.domain.types import NATIVE, Address, AssetId, Role, checked_amount
-from steelyard.errors import AmountError, InputError, NotFoundError, RefusedError
+from steelyard.domain.records import AssetState, ChannelRecord, MeteredOfferState
+from steelyard.domain.types import NATIVE, Address, AssetId, Role, account_word, checked_amount
+from steelyard.errors import AmountError, InputError, NotFoundError, RefusedError, TrailError
 from steelyard.metering.agreement import Agreement, Place
 from steelyard.service.context import Context, Mined, summary
-from steelyard.service.naming import asset_name, find_asset, find_version
+from steelyard.service.naming import as_id, asset_name, find_asset, find_version, pick_version
 from steelyard.service.offer import keep_text, licence_text
 from steelyard.service.results import ChannelInfo, MeteredOffered, Sent
 from steelyard.service.stages import require_on_sale, require_sold_now
@@ -80,23 +76,23 @@ def offer_metered(
     )
 
 
-def metered_offers(context: Context, ref: str) -> tuple[MeteredOffer, ...]:
+def metered_offers(context: Context, ref: str) -> tuple[MeteredOfferState, ...]:
     """Return the open metered offers of an asset, or of one version if the reference names one, cheapest first."""
-    asset = find_asset(context, ref)
-    views = views_of(context)
-    head = context.rpc.get_block("latest")
-    wanted = None
-    if context.parse(ref).version is not None:
-        wanted = find_version(context, ref)[1].id
-    epoch = context.views.info(asset.id).epoch
-    found = []
-    for item in views.offers_of(asset.id, first=context.deployment.start_block, last=head.number):
-        state = views.offer(item.offer)
-        version = asset.versions.get(item.terms.version)
-        sound = version is not None and version.on_sale and wanted in (None, item.terms.version)
-        if sound and not state.closed and state.epoch == epoch and state.expiry > context.now():
-            found.append(item)
-    return tuple(sorted(found, key=lambda item: item.terms.price))
+    asset, wanted = find_asset(context, ref), context.parse(ref).version
+    versions = list(asset.versions.values()) if wanted is None else [pick_version(asset, wanted)]
+    sold = {version.id for version in versions if version.on_sale}
+    now = context.now(context.follow(asset.id).head)
+    found = [
+        offer
+        for offer in asset.metered.values()
+        if offer.terms.version in sold and is_offered(asset, offer, now)
+    ]
+    return tuple(sorted(found, key=lambda offer: offer.terms.price))
+
+
+def is_offered(asset: AssetState, offer: MeteredOfferState, now: int) -> bool:
+    """Whether channels can be opened under an offer at a time (Unix seconds)."""
+    return asset.is_open(offer) and now < offer.terms.expiry
 
 
 def close_metered(context: Context, asset: AssetId, terms: MeteredTerms) -> Sent:
@@ -155,12 +151,14 @@ def finish(context: Context, agreement: Agreement) -> Mined:
 def channels(context: Context, *, payer: Address | None = None) -> tuple[ChannelInfo, ...]:
     """Return the channels that an account opened, oldest first; the account's own if None."""
     payer = context.account.address if payer is None else payer
-    views = views_of(context)
-    head = context.rpc.get_block("latest")
-    first = context.deployment.start_block
-    return tuple(
-        channel_info(context, item) for item in views.opened(payer=payer, first=first, last=head.number)
-    )
+    found = [
+        (asset, channel)
+        for asset in _opened(context, None, account_word(payer))
+        for channel in asset.channels.values()
+        if channel.payer == payer
+    ]
+    found.sort(key=lambda pair: pair[1].opened_at)
+    return tuple(channel_info(context, asset, channel) for asset, channel in found)
 
 
 def find_channel(context: Context, channel: ChannelId | str) -> ChannelInfo:
@@ -168,50 +166,46 @@ def find_channel(context: Context, channel: ChannelId | str) -> ChannelInfo:
 
     Raises:
         NotFoundError: there is none.
+        TrailError: the contract has it, and the log does not tell of it.
     """
-    if isinstance(channel, str):
-        try:
-            channel = ChannelId(bytes.fromhex(channel.removeprefix("0x")))
-        except ValueError:
-            channel = ChannelId(b"")
-    if len(channel) != 32:
-        raise InputError("that is no id of a channel: 0x and 64 hexadecimal digits")
-    head = context.rpc.get_block("latest")
-    first = context.deployment.start_block
-    found = views_of(context).opened(channel=channel, first=first, last=head.number)
-    if not found:
-        raise NotFoundError(f"there is no channel 0x{channel.hex()} in this market")
-    return channel_info(context, found[0])
+    wanted = ChannelId(as_id(channel, what="channel"))
+    for asset in _opened(context, wanted, None):
+        if wanted in asset.channels:
+            return channel_info(context, asset, asset.channels[wanted])
+    if views_of(context).channel(wanted).state is not ChannelState.NONE:
+        raise TrailError(f"the node hides the log of channel 0x{wanted.hex()}, or is behind: use another one")
+    raise NotFoundError(f"there is no channel 0x{wanted.hex()} in this market")
 
 
-def channel_info(context: Context, item: Opened) -> ChannelInfo:
-    """Return a channel as the chain has it now.
+def _opened(context: Context, channel: bytes | None, payer: bytes | None) -> list[AssetState]:
+    """Return the assets of which a channel was opened, by its id or its payer's word."""
+    topics = (TOPICS["ChannelOpened"], None, channel, payer)
+    logs = context.ledger.find(topics, contract=channels_of(context.deployment))
+    assets = dict.fromkeys(AssetId(log.topics[1]) for log in logs)
+    known = context.follow(*assets).refresh().assets
+    return [known[asset] for asset in assets if asset in known]
+
+
+def channel_info(context: Context, asset: AssetState, record: ChannelRecord) -> ChannelInfo:
+    """Return a channel of an asset for the outside.
 
     Raises:
-        NotFoundError: the log does not have the terms of its offer.
+        NotFoundError: its id is not that of its parties and terms.
     """
-    views = views_of(context)
-    head = context.rpc.get_block("latest")
-    offers = views.offers_of(item.asset, first=context.deployment.start_block, last=head.number)
-    terms = next((known.terms for known in offers if known.offer == item.offer), None)
-    if terms is None:
-        raise NotFoundError(f"the log does not have the offer 0x{item.offer.hex()}")
+    terms = asset.metered[record.offer].terms
     agreement = Agreement.of(
         place_of(context),
-        asset=item.asset,
+        asset=asset.id,
         terms=terms,
-        payer=item.payer,
-        signer=item.signer,
-        nonce=item.nonce,
+        payer=record.payer,
+        signer=record.signer,
+        nonce=record.nonce,
     )
-    if agreement.channel != item.channel:
-        raise NotFoundError(f"the log of channel 0x{item.channel.hex()} does not give its id")
-    record = views.channel(item.channel)
-    asset = context.follow(item.asset).state()
-    version = asset.versions[terms.version]
+    if agreement.channel != record.id:
+        raise NotFoundError(f"the log of channel 0x{record.id.hex()} does not give its id")
     return ChannelInfo(
-        channel=item.channel,
-        ref=asset_name(context, asset, version.number),
+        channel=record.id,
+        ref=asset_name(context, asset, asset.versions[terms.version].number),
         agreement=agreement,
         deposit=record.deposit,
         claimed=record.claimed,
@@ -250,7 +244,7 @@ def calls_of(context: Context) -> ChannelCalls:
 
 
 def views_of(context: Context) -> ChannelViews:
-    """Return the reader."""
+    """Return the reader of what is stored."""
     return ChannelViews(context.rpc, channels_of(context.deployment))
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from steelyard.domain.types import NATIVE, Address
 
 if TYPE_CHECKING:
-    from steelyard.chain.metered import MeteredOffer
     from steelyard.domain.metering import ChannelId
+    from steelyard.domain.records import MeteredOfferState
     from steelyard.service.budget import Budget
     from steelyard.service.context import Context
     from steelyard.service.results import ChannelInfo, MeteredOffered, Sent
@@ -68,7 +68,7 @@ class MeteredMethods:
             salt=salt,
         )
 
-    def metered_offers(self, ref: str) -> tuple[MeteredOffer, ...]:
+    def metered_offers(self, ref: str) -> tuple[MeteredOfferState, ...]:
         """Return the open metered offers of an asset or version, cheapest first."""
         from steelyard.service.metered import metered_offers
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from steelyard.crypto.metering import Signer
 from steelyard.domain import mmr
 from steelyard.domain.metering import ROW, ChannelId, ChannelState, Receipt, amount_of
+from steelyard.domain.records import AssetState
 from steelyard.errors import (
     InputError,
     ProofError,
@@ -76,7 +77,8 @@ class Usage:
         self._client = GatewayClient(url, timeout=timeout)
         self._name, self._number = model or asset.label, version.number
         served = self._client.model(self._name, version.number)
-        self.offer, self._payee = check_offer(context, served.steelyard, version.id)
+        now = context.now(context.follow(asset.id).head)
+        self.offer, self._payee = check_offer(asset, version.id, served.steelyard, now=now)
         self._batched = served.steelyard.batched
         self.limit(budget)
         self._inputs = [item.name for item in served.inputs]
@@ -87,7 +89,7 @@ class Usage:
         self._books: PayerBooks | None = None
         self._signer: Signer | None = None
         self._deposit = 0
-        self._find()
+        self._find(asset)
 
     # -- calling -------------------------------------------------------------------------------------------------
 
@@ -268,14 +270,16 @@ class Usage:
             raise RefusedError("no channel is open")
         return self._books
 
-    def _find(self) -> None:
-        """Look for an open channel of the account under this offer, in the log of the chain."""
+    def _find(self, asset: AssetState) -> None:
+        """Look for an open channel of the account under this offer, the newest first."""
         if not self._context.has_account:
             return
-        for info in reversed(metered.channels(self._context)):
-            agreement = info.agreement
-            if agreement.offer != self.offer.offer or info.state is not ChannelState.OPEN:
+        own = (self.offer.id, self._context.account.address, ChannelState.OPEN)
+        for record in reversed(list(asset.channels.values())):
+            if (record.offer, record.payer, record.state) != own:
                 continue
+            info = metered.channel_info(self._context, asset, record)
+            agreement = info.agreement
             signer = metered.signer_of(self._context, agreement.nonce)
             if signer.address != agreement.signer:
                 continue  # of another seed
@@ -336,7 +340,7 @@ class Usage:
         if most is None:
             return
         day = int(self._context.settings.clock()) // DAY
-        spent = self._kept.spent(self.offer.offer, day=day)
+        spent = self._kept.spent(self.offer.id, day=day)
         amount = amount_of(units, self.offer.terms.price)
         if spent + amount > most:
             raise RefusedError(

@@ -5,49 +5,46 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from steelyard.chain.metered import MeteredOffer
 from steelyard.crypto.metering import address_of
 from steelyard.domain.metering import Receipt
-from steelyard.domain.types import AssetId
+from steelyard.domain.records import AssetState, MeteredOfferState
+from steelyard.domain.types import OfferId, VersionId
 from steelyard.errors import ConfigError, InputError, RefusedError, VerificationError
 from steelyard.metering import document as documents
 from steelyard.metering.agreement import Agreement, Signed
-from steelyard.service import metered
-from steelyard.service.context import Context
+from steelyard.service.metered import is_offered
 from steelyard.service.usage_http import Offered
 
 PAGE: Final = 500
 """Receipts in one answer."""
 
 
-def check_offer(context: Context, offered: Offered, version: bytes) -> tuple[MeteredOffer, bytes]:
-    """Return the chain's own offer that a gateway names, and its payee's key.
+def check_offer(
+    asset: AssetState, version: VersionId, offered: Offered, *, now: int
+) -> tuple[MeteredOfferState, bytes]:
+    """Return the chain's own offer of a version that a gateway names, and its payee's key.
+
+    Args:
+        asset: as the chain has it.
+        version: wanted.
+        offered: what the gateway says.
+        now: Unix seconds.
 
     Raises:
         VerificationError: the chain has no such offer of the version, or the key is not its payee's.
         RefusedError: it is closed or expired.
     """
     try:
-        wanted, asset = documents.hex_bytes(offered.offer), AssetId(documents.hex_bytes(offered.asset))
+        wanted = OfferId(documents.hex_bytes(offered.offer))
         payee = documents.hex_bytes(offered.payee_key, 33)
     except InputError as exc:
         raise VerificationError("the gateway's offer is malformed") from exc
-    views = metered.views_of(context)
-    head = context.rpc.get_block("latest")
-    found = next(
-        (
-            item
-            for item in views.offers_of(asset, first=context.deployment.start_block, last=head.number)
-            if item.offer == wanted
-        ),
-        None,
-    )
+    found = asset.metered.get(wanted)
     if found is None or found.terms.version != version:
         raise VerificationError("the chain has no such offer of this version")
     if address_of(payee) != found.terms.payee:
         raise VerificationError("the gateway's key is not that of the offer's payee")
-    state = views.offer(found.offer)
-    if state.closed or state.expiry <= context.now():
+    if not is_offered(asset, found, now):
         raise RefusedError("the gateway's offer is closed or expired")
     return found, payee
 

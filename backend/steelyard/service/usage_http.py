@@ -48,7 +48,6 @@ class Tensor(msgspec.Struct, frozen=True):
 class Offered(msgspec.Struct, frozen=True):
     """The offer that a model is served under; all of it is compared with the chain."""
 
-    asset: str
     offer: str
     payee_key: str
     batched: bool

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from steelyard.api.server import listen, url_of
-from steelyard.chain.metered import MeteredOffer
+from steelyard.domain.records import MeteredOfferState
 from steelyard.domain.types import account_word
 from steelyard.gateway.claims import Claimer, Due, Rules
 from steelyard.gateway.hosted import Wanted, prepare
@@ -124,7 +124,7 @@ def serving(
 @contextmanager
 def claiming(payee: Market, gateway: Gateway, rules: Rules | None = None) -> Iterator[Claimer]:
     """Claim what a gateway's books say."""
-    offers = {item.offer: item for item in offers_of(gateway)}
+    offers = {item.id: item for item in offers_of(gateway)}
     with open_outbox(payee.context) as outbox:
         claimer = Waiting(payee.context, gateway.books, outbox, offers, rules or Rules())
         try:
@@ -133,7 +133,7 @@ def claiming(payee: Market, gateway: Gateway, rules: Rules | None = None) -> Ite
             claimer.release()
 
 
-def offers_of(gateway: Gateway) -> list[MeteredOffer]:
+def offers_of(gateway: Gateway) -> list[MeteredOfferState]:
     return [item for hosted in gateway.hosted() for item in hosted.wanted.offers]
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ from steelyard.chain.rpc import Rpc
 from steelyard.chain.sender import Sender
 from steelyard.domain.types import NATIVE, Address, account_word
 from steelyard.errors import LeafError
-from steelyard.gateway.hosted import Wanted, offers_for, prepare
+from steelyard.gateway.hosted import Wanted, prepare
 from steelyard.gateway.state import Gateway
 from steelyard.market import Market
 from steelyard.metering.agreement import Agreement, Signed, nothing
@@ -31,7 +31,7 @@ from steelyard.service import sealing
 from steelyard.service.budget import Budget
 from steelyard.service.context import Settings
 from steelyard.service.gate import safe_block
-from steelyard.service.metered import calls_of, place_of, signer_of, views_of
+from steelyard.service.metered import calls_of, place_of, signer_of
 from steelyard.service.usage_http import GatewayError
 from steelyard.storage.embedded import EmbeddedStore
 from tests.e2e.conftest import MIN_BOND, deploy_coin
@@ -106,7 +106,6 @@ def test_one_claim_over_many_channels_assets_and_currencies(
         mint(faucet, token, payer, 10**6)
     dice = np.random.default_rng(5)
     before = {currency: holding(seller, currency) for currency in (NATIVE, token)}
-    start = seller.context.rpc.block_number()
     models: list[tuple[str, Market, Any]] = []
     wanted = [prepare(payee, ref) for ref in offers]
     with serving(payee, tmp_path / "books.sqlite", wanted) as (url, gateway):
@@ -120,17 +119,17 @@ def test_one_claim_over_many_channels_assets_and_currencies(
                 models.append((ref, payer, model))
         with claiming(payee, gateway) as claimer:
             assert len(claimer.step()) == 9
-        views, last = views_of(seller.context), seller.context.rpc.block_number()
         sent: dict[Address, set[bytes]] = {NATIVE: set(), token: set()}
         for ref, offer in offers.items():
             terms = offer.terms
-            claims = views.claims(offer.offer, first=start, last=last)
-            assert {item.channel: item.amount for item in claims} == {
+            claims = [event for event in seller.trail(ref) if event.name == "UsageClaimed"]
+            uses: list[Any] = [use for event in claims for use in cast("Any", event.fields["uses"])]
+            assert {use[0]: use[1] for use in uses} == {
                 model.channel: model.units * terms.price for at, _, model in models if at == ref
             }
-            sent[terms.currency] |= {item.tx_hash for item in claims}
+            sent[terms.currency] |= {event.tx for event in claims}
             earned = seller.context.views.balance(terms.node, terms.currency)
-            assert earned == sum(item.amount for item in claims)
+            assert earned == sum(use[1] for use in uses)
         assert [len(transactions) for transactions in sent.values()] == [1, 1]
         left, paid = dict.fromkeys(before, 0), dict.fromkeys(before, 0)
         for ref, payer, model in models:
@@ -184,7 +183,7 @@ def test_a_version_proved_false_is_claimed_for_and_not_served(
         asset=shop.offer.asset,
         version=terms.version,
         path=folder / "model.onnx",
-        offers=offers_for(shop.payee.context, shop.offer.asset, terms.version),
+        offers=seller.metered_offers(shop.ref),
     )
     buyer = market_of()
     with (

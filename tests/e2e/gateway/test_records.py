@@ -20,8 +20,8 @@ from steelyard.chain.sender import Sender
 from steelyard.chain.transport import Answer, HttpTransport, TransportFault
 from steelyard.crypto.metering import Signer, compact
 from steelyard.crypto.secret import Secret
-from steelyard.domain.metering import Voucher
-from steelyard.errors import ChainError
+from steelyard.domain.metering import ChannelState, Voucher
+from steelyard.errors import ChainError, NotFoundError, TrailError
 from steelyard.gateway.books import Entry, open_books
 from steelyard.gateway.claims import Claimer, Rules
 from steelyard.gateway.records import WHOLE, Records
@@ -177,7 +177,7 @@ def test_many_channels_cost_few_requests(party: Party, tmp_path: Path) -> None:
         books.enter([entry])
     own, context.rpc = context.rpc, Rpc(party.line, chain_id=context.chain_id)
     with open_outbox(context) as outbox:
-        claimer = Claimer(context, books, outbox, {party.offer.offer: party.offer}, Rules())
+        claimer = Claimer(context, books, outbox, {party.offer.id: party.offer}, Rules())
         assert party.cost(claimer.step) == 1 + 1 + 2  # chain id, block, two batches
         assert party.cost(claimer.step) == 1  # no new block
         party.top_up(7)
@@ -235,3 +235,39 @@ def test_a_look_that_failed_hides_nothing(party: Party) -> None:
         party.records.look([party.agreements[0].channel])
     party.line.broken = False
     party.check()
+
+
+def test_the_client_knows_its_channels_and_what_was_taken_back(party: Party) -> None:
+    market = party.market
+    kept = party.rpc.call("evm_snapshot")
+    party.open(2)
+    channels = [item.channel for item in party.agreements]
+    assert [item.channel for item in market.channels()] == channels
+    party.top_up(0)
+    party.send(party.calls.start_closing(party.asset, party.terms, signer=SIGNER.address, nonce=1))
+    views = ChannelViews(party.rpc, party.place.channels)
+    for info, agreement in zip(market.channels(), party.agreements, strict=True):
+        stored = views.channel(info.channel)
+        found = (info.deposit, info.claimed, info.closes_at, info.state)
+        assert found == (stored.deposit, stored.claimed, stored.closes_at, stored.state)
+        assert (market.channel(info.channel), info.agreement) == (info, agreement)
+    party.rpc.call("evm_revert", (kept,))
+    assert market.channels() == ()
+    with pytest.raises(NotFoundError, match="no channel"):
+        market.channel(channels[0])
+
+
+def test_a_node_that_hides_the_opening_is_named(party: Party) -> None:
+    party.open(1)
+    (agreement,) = party.agreements
+    context = party.market.context
+    assert party.market.channel(agreement.channel).state is ChannelState.OPEN
+    own = context.ledger.rpc
+    context.ledger.rpc = Rpc(party.line, chain_id=context.chain_id)
+    party.line.silent = True
+    with pytest.raises(TrailError, match="hides the log of channel"):
+        party.market.channel(agreement.channel)
+    party.top_up(0)
+    with pytest.raises(TrailError, match="do not lead to its head"):
+        party.market.metered_offers(f"0x{context.account.address.hex()}/any")
+    context.ledger.rpc = own

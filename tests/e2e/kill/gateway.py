@@ -250,7 +250,7 @@ class Campaign:
             finally:
                 stop.set()
                 thread.join(20)
-            offers = {item.offer: item for item in self.wanted.offers}
+            offers = {item.id: item for item in self.wanted.offers}
             with open_outbox(self.payee.context) as outbox:
                 claimer = Claimer(self.payee.context, gateway.books, outbox, offers, Rules())
                 for _ in range(2):

@@ -54,15 +54,9 @@ def test_reads_and_events_are_of_the_contract() -> None:
         "uint40",
         "uint8",
     ]
-    assert [item.kind for item in FUNCTIONS[selector("offers(bytes32)")].outputs] == [
-        "address",
-        "uint32",
-        "uint40",
-        "bool",
-    ]
-    assert EVENTS[metered.OFFERED] == "MeteredOffered"
-    assert EVENTS[metered.OPENED] == "ChannelOpened"
-    assert EVENTS[metered.CLAIMED] == "UsageClaimed"
+    assert {EVENTS[topic] for topic in metered.CHANGED} == {
+        *("ChannelOpened", "ChannelToppedUp", "UsageClaimed", "ChannelClosing", "ChannelClosed")
+    }
     assert METERED_TERMS in {field.kind for item in ABI for field in item.inputs}
 
 

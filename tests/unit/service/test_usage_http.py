@@ -13,7 +13,7 @@ import pytest
 from steelyard.errors import NotFoundError, UnavailableError, VerificationError
 from steelyard.service.usage_http import GatewayClient, GatewayError, Offered, Served, Tensor
 
-OFFER = {"asset": "0x00", "offer": "0x01", "payee_key": "0x02", "batched": True}
+OFFER = {"offer": "0x01", "payee_key": "0x02", "batched": True}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
