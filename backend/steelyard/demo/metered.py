@@ -42,7 +42,8 @@ def metered(stage: Stage, trained: Trained) -> int:
     offered = alice.offer_metered(
         "alice/digits@2", price=UNIT, payee=gate.context.account.address, window=DAY, in_flight=8
     )
-    stage.sent(f"offered at {eth(UNIT)} a row", offered)
+    stage.sent("offered by the row", offered)
+    stage.fact("a row", eth(UNIT))
     before = stage.wealth(bob.context.account.address)
     with hosting(stage, gate) as (url, gateway):
         with bob.use("alice/digits@2", url=url, budget=Budget(deposit=DEPOSIT)) as model:

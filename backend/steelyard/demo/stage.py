@@ -95,7 +95,13 @@ class Stage:
     @staticmethod
     def say(text: str) -> None:
         """Tell a sentence."""
-        print(textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False), flush=True)
+        indent = " " * (len(text) - len(text.lstrip()))
+        print(
+            textwrap.fill(
+                text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+            ),
+            flush=True,
+        )
 
     @staticmethod
     def fact(name: str, value: object) -> None:
@@ -104,8 +110,8 @@ class Stage:
 
     def sent(self, what: str, result: Sent) -> None:
         """Tell of a transaction."""
-        tx = "none" if result.tx is None else f"0x{result.tx.hex()[:16]}..."
-        self.fact(what, f"tx {tx}, {result.gas_used:,} gas, {eth(result.fee_wei)} for gas")
+        tx = "none" if result.tx is None else f"0x{result.tx.hex()[:8]}"
+        self.fact(what, f"tx {tx}, {result.gas_used:,} gas, {eth(result.fee_wei)}")
 
 
 def require(fact: bool, what: str) -> None:
