@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -42,6 +42,13 @@ class Transaction(ABC):
     @abstractmethod
     def execute(self, sql: str, params: Sequence[object] = ()) -> int:
         """Run a statement and return how many rows it changed."""
+
+    @abstractmethod
+    def each(self, sql: str, several: Iterable[Sequence[object]]) -> list[Row]:
+        """Run a statement with each of several parameters, in their order; returns all the rows.
+
+        PostgreSQL is sent all of them before it is waited for.
+        """
 
     def row(self, sql: str, params: Sequence[object] = ()) -> Row | None:
         """Return the first row of a query, or None."""
@@ -98,6 +105,9 @@ class _SqliteTransaction(Transaction):
 
     def execute(self, sql: str, params: Sequence[object] = ()) -> int:
         return self._connection.execute(sql, params).rowcount
+
+    def each(self, sql: str, several: Iterable[Sequence[object]]) -> list[Row]:
+        return [row for params in several for row in self._connection.execute(sql, params)]
 
 
 class SqliteTables(Tables):
@@ -169,6 +179,17 @@ class _PostgresTransaction(Transaction):
 
     def execute(self, sql: str, params: Sequence[object] = ()) -> int:
         return self._connection.cursor(binary=True).execute(_translated(sql), params).rowcount
+
+    def each(self, sql: str, several: Iterable[Sequence[object]]) -> list[Row]:
+        cursor = self._connection.cursor(binary=True)
+        cursor.executemany(_translated(sql), several, returning=True)
+        found: list[Row] = []
+        more = cursor.pgresult is not None
+        while more:
+            if cursor.description is not None:
+                found += cursor.fetchall()
+            more = bool(cursor.nextset())
+        return found
 
 
 class PostgresTables(Tables):

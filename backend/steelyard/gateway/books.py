@@ -6,7 +6,7 @@ the order of transactions. Receipts are signed inside: a receipt that was signed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -42,6 +42,9 @@ TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS gateway_lease (name TEXT NOT NULL PRIMARY KEY, holder TEXT NOT NULL, until BIGINT NOT NULL)",
 )
 _COLUMNS: Final = "sequence, units, peaks, best_sequence, best_units, best_root, best_signature"
+Key = tuple[ChannelId, bytes]
+"""A channel, and the number of a call in it, 8 bytes."""
+Rows = dict[Key, tuple[object, ...]]
 OPEN: Final = "open"
 CLOSED: Final = "closed"
 
@@ -143,55 +146,45 @@ class Books:
         Raises:
             DatabaseError: nothing of it is kept.
         """
-        by_channel: dict[ChannelId, list[int]] = {}
-        for place, entry in enumerate(entries):
-            by_channel.setdefault(entry.agreement.channel, []).append(place)
-        outcomes: list[Done | Exception] = [SteelyardError("not entered")] * len(entries)
+        agreements = {entry.agreement.channel: entry.agreement for entry in entries}
+        outcomes: list[Done | Exception] = []
         with self.tables.write() as db:
-            # Sorted, so that two processes never wait for each other.
-            for channel in sorted(by_channel):
-                self._enter_channel(db, [(place, entries[place]) for place in by_channel[channel]], outcomes)
+            books = self._lock(db, agreements)
+            vouchers = {channel: known.best for channel, known in books.items()}
+            calls = [(entry.agreement.channel, _word(entry.call)) for entry in entries if entry.units]
+            earlier = self._find(db, agreements, calls)
+            rows: Rows = {}
+            answers: list[tuple[object, ...]] = []
+            for entry in entries:
+                known = books[entry.agreement.channel]
+                if entry.signed is not None:
+                    known.take(entry.signed)
+                try:
+                    outcomes.append(self._enter_one(db, known, entry, earlier, rows, answers))
+                except SteelyardError as exc:
+                    outcomes.append(exc)
+            db.each("INSERT INTO gateway_receipts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows.values())
+            db.each("INSERT INTO gateway_answers VALUES (?, ?, ?, ?)", answers)
+            higher = {channel for channel, known in books.items() if known.best is not vouchers[channel]}
+            changed = higher.union(channel for channel, _ in rows)
+            self._save(db, [known for channel, known in books.items() if channel in changed], higher)
         return outcomes
-
-    def _enter_channel(
-        self, db: Transaction, entries: list[tuple[int, Entry]], outcomes: list[Done | Exception]
-    ) -> None:
-        agreement = entries[0][1].agreement
-        books = self._lock(db, agreement)
-        first = books.best
-        earlier = self._find(db, agreement, [_word(entry.call) for _, entry in entries if entry.units])
-        rows: list[tuple[object, ...]] = []
-        answers: list[tuple[object, ...]] = []
-        for place, entry in entries:
-            if entry.signed is not None:
-                books.take(entry.signed)
-            try:
-                outcomes[place] = self._enter_one(db, books, entry, earlier, rows, answers)
-            except SteelyardError as exc:
-                outcomes[place] = exc
-        for row in rows:
-            db.execute("INSERT INTO gateway_receipts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-        for row in answers:
-            db.execute("INSERT INTO gateway_answers VALUES (?, ?, ?, ?)", row)
-        if rows or books.best is not first:
-            self._save(db, books, higher=books.best is not first)
 
     def _enter_one(
         self,
         db: Transaction,
         books: PayeeBooks,
         entry: Entry,
-        earlier: Mapping[int, Row],
-        rows: list[tuple[object, ...]],
+        earlier: Mapping[Key, Row],
+        rows: Rows,
         answers: list[tuple[object, ...]],
     ) -> Done:
         if not entry.units:
             return Done(receipt=None, signature=b"", header=None, body=None)
-        channel, call = entry.agreement.channel, _word(entry.call)
-        for row in rows:
-            if row[2] == call:
-                raise CallUsedError(f"call {entry.call} is under way already")
-        found = earlier.get(entry.call)
+        channel, call = key = (entry.agreement.channel, _word(entry.call))
+        if key in rows:
+            raise CallUsedError(f"call {entry.call} is under way already")
+        found = earlier.get(key)
         if found is not None:
             if found.receipt.request != entry.request:
                 raise CallUsedError(f"call {entry.call} was another request")
@@ -201,18 +194,16 @@ class Books:
         )
         signature = self._payee.sign(digest)
         total, root = books.units, books.receipts.root()
-        rows.append(
-            (
-                channel,
-                receipt.sequence,
-                call,
-                receipt.units,
-                receipt.request,
-                receipt.response,
-                signature,
-                str(total),
-                root,
-            )
+        rows[key] = (
+            channel,
+            receipt.sequence,
+            call,
+            receipt.units,
+            receipt.request,
+            receipt.response,
+            signature,
+            str(total),
+            root,
         )
         answers.append((channel, receipt.sequence, entry.header, entry.body))
         return Done(
@@ -231,55 +222,63 @@ class Books:
         header, body = (None, None) if found is None else (found[0], bytes(found[1]))
         return Done(receipt=row.receipt, signature=row.signature, header=header, body=body, again=True)
 
-    def _lock(self, db: Transaction, agreement: Agreement) -> PayeeBooks:
-        """Read a channel's row for writing; made if it is not there."""
-        lock = f"UPDATE gateway_channels SET state = state WHERE channel = ? RETURNING {_COLUMNS}"
-        row = db.row(lock, (agreement.channel,))
-        if row is None:
-            none = nothing(agreement.channel)
-            db.execute(
-                "INSERT INTO gateway_channels VALUES (?, ?, ?, ?, ?, ?, ?, 0, '0', ?, 0, '0', ?, ?, NULL, '0', ?)"
-                " ON CONFLICT (channel) DO NOTHING",
+    def _lock(
+        self, db: Transaction, agreements: Mapping[ChannelId, Agreement]
+    ) -> dict[ChannelId, PayeeBooks]:
+        """Read the rows of channels for writing; those that are not there are made."""
+        # Sorted, so that two processes never wait for each other.
+        channels = sorted(agreements)
+        rows = db.each(
+            "INSERT INTO gateway_channels VALUES (?, ?, ?, ?, ?, ?, ?, 0, '0', ?, 0, '0', ?, ?, NULL, '0', ?)"
+            f" ON CONFLICT (channel) DO UPDATE SET state = gateway_channels.state RETURNING {_COLUMNS}",
+            [
                 (
-                    agreement.channel,
-                    agreement.asset,
-                    agreement.version,
-                    agreement.offer,
-                    agreement.payer,
-                    agreement.signer,
-                    agreement.nonce.to_bytes(8, "big"),
+                    known.channel,
+                    known.asset,
+                    known.version,
+                    known.offer,
+                    known.payer,
+                    known.signer,
+                    known.nonce.to_bytes(8, "big"),
                     b"",
-                    none.voucher.root,
-                    none.signature,
+                    empty.voucher.root,
+                    empty.signature,
                     OPEN,
-                ),
-            )
-            row = db.row(lock, (agreement.channel,))
-        assert row is not None
-        return _books(agreement, row)
+                )
+                for known, empty in ((agreements[channel], nothing(channel)) for channel in channels)
+            ],
+        )
+        return {
+            channel: _books(agreements[channel], row) for channel, row in zip(channels, rows, strict=True)
+        }
 
-    def _save(self, db: Transaction, books: PayeeBooks, *, higher: bool) -> None:
-        voucher, channel = books.best.voucher, books.agreement.channel
-        db.execute(
+    def _save(self, db: Transaction, changed: Sequence[PayeeBooks], higher: Collection[ChannelId]) -> None:
+        """Write what changed of channels; ``higher`` are those with a higher voucher."""
+        now = int(self._clock())
+        db.each(
             "UPDATE gateway_channels SET sequence = ?, units = ?, peaks = ?, best_sequence = ?, best_units = ?,"
             " best_root = ?, best_signature = ?, unclaimed_since = COALESCE(unclaimed_since, ?) WHERE channel = ?",
-            (
-                books.receipts.count,
-                str(books.units),
-                books.receipts.peaks,
-                voucher.sequence,
-                str(voucher.units),
-                voucher.root,
-                books.best.signature,
-                int(self._clock()) if higher else None,
-                channel,
-            ),
+            [
+                (
+                    books.receipts.count,
+                    str(books.units),
+                    books.receipts.peaks,
+                    books.best.voucher.sequence,
+                    str(books.best.voucher.units),
+                    books.best.voucher.root,
+                    books.best.signature,
+                    now if books.agreement.channel in higher else None,
+                    books.agreement.channel,
+                )
+                for books in changed
+            ],
         )
-        if higher:
-            # Who co-signs has his answers.
-            db.execute(
-                "DELETE FROM gateway_answers WHERE channel = ? AND sequence <= ?", (channel, voucher.sequence)
-            )
+        # Who co-signs has his answers.
+        vouchers = [books.best.voucher for books in changed if books.agreement.channel in higher]
+        db.each(
+            "DELETE FROM gateway_answers WHERE channel = ? AND sequence <= ?",
+            [(voucher.channel, voucher.sequence) for voucher in vouchers],
+        )
 
     # -- looking -------------------------------------------------------------------------------------------------
 
@@ -310,21 +309,28 @@ class Books:
 
     def answer(self, agreement: Agreement, call: int) -> Done | None:
         """Return the answer of a call, or None if there is no such call."""
+        key = (agreement.channel, _word(call))
         with self.tables.read() as db:
-            row = self._find(db, agreement, [_word(call)]).get(call)
+            row = self._find(db, {agreement.channel: agreement}, [key]).get(key)
             return None if row is None else self._kept(db, row)
 
-    def _find(self, db: Transaction, agreement: Agreement, calls: Sequence[bytes]) -> dict[int, Row]:
-        """Return those of some calls that were entered, by their numbers."""
+    def _find(
+        self, db: Transaction, agreements: Mapping[ChannelId, Agreement], calls: Sequence[Key]
+    ) -> dict[Key, Row]:
+        """Return those of some calls that were entered."""
         if not calls:
             return {}
+        # A join: both databases look each call up in the index, where SQLite reads the table for `(channel, call) IN`.
         found = db.rows(
-            "SELECT sequence, call, units, request, response, signature FROM gateway_receipts"
-            f" WHERE channel = ? AND call IN ({', '.join('?' * len(calls))})",
-            (agreement.channel, *calls),
+            "SELECT r.channel, r.sequence, r.call, r.units, r.request, r.response, r.signature"
+            f" FROM (VALUES {', '.join(['(?, ?)'] * len(calls))}) AS wanted"
+            " JOIN gateway_receipts r ON r.channel = wanted.column1 AND r.call = wanted.column2",
+            [word for call in calls for word in call],
         )
-        rows = [_row(agreement, *row) for row in found]
-        return {row.call: row for row in rows}
+        return {
+            (channel, call): _row(agreements[channel], sequence, call, *rest)
+            for channel, sequence, call, *rest in found
+        }
 
     # -- trials --------------------------------------------------------------------------------------------------
 

@@ -207,22 +207,24 @@ class Claimer:
         """Enter what the chain says of channels, by their best voucher, and whether all of it is claimed."""
         if not notes:
             return
+        # Sorted, so that two processes never wait for each other.
+        notes = sorted(notes, key=lambda note: note[0].channel)
         with self._books.tables.write() as db:
-            # Sorted, so that two processes never wait for each other.
-            for voucher, record, paid in sorted(notes, key=lambda note: note[0].channel):
-                db.execute(
-                    "UPDATE gateway_channels SET claimed = ?, state = ? WHERE channel = ?",
+            db.each(
+                "UPDATE gateway_channels SET claimed = ?, state = ? WHERE channel = ?",
+                [
                     (
                         str(record.claimed),
                         CLOSED if record.state is ChannelState.CLOSED else OPEN,
                         voucher.channel,
-                    ),
-                )
-                if paid:
-                    db.execute(
-                        "UPDATE gateway_channels SET unclaimed_since = NULL WHERE channel = ? AND best_sequence = ?",
-                        (voucher.channel, voucher.sequence),
                     )
+                    for voucher, record, _ in notes
+                ],
+            )
+            db.each(
+                "UPDATE gateway_channels SET unclaimed_since = NULL WHERE channel = ? AND best_sequence = ?",
+                [(voucher.channel, voucher.sequence) for voucher, _, paid in notes if paid],
+            )
 
     def _cheap(self) -> bool:
         if self._rules.max_fee is None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from steelyard.api.tables import Transaction
 from steelyard.domain import mmr
 from steelyard.domain.hash import sha256
 from steelyard.domain.metering import Voucher
@@ -145,7 +148,9 @@ def test_several_processes_keep_one_order(books: Books, where: str | Path) -> No
 
     def work(opened: Books, start: int) -> None:
         for call in range(start, start + 10):
-            entered.extend(opened.enter([entry(call, units=1, here=here) for here in wide]))
+            # In either order: they would wait for each other if that were the order of the locks.
+            order = wide if call % 2 else wide[::-1]
+            entered.extend(opened.enter([entry(call, units=1, here=here) for here in order]))
 
     threads = [
         threading.Thread(target=work, args=(opened, start))
@@ -162,6 +167,85 @@ def test_several_processes_keep_one_order(books: Books, where: str | Path) -> No
         assert books.load(here).receipts.root() == mmr.root(digests)
     assert sum(isinstance(item, InFlightError) for item in entered) == 2 * 10
     other.close()
+
+
+class Told(Transaction):
+    """A transaction that notes what the database is asked."""
+
+    def __init__(self, inner: Transaction, asked: list[tuple[str, list[object]]]) -> None:
+        self._inner, self._asked = inner, asked
+
+    def rows(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        self._asked.append((sql, list(params)))
+        return self._inner.rows(sql, params)
+
+    def execute(self, sql: str, params: Sequence[object] = ()) -> int:
+        self._asked.append((sql, list(params)))
+        return self._inner.execute(sql, params)
+
+    def each(self, sql: str, several: Iterable[Sequence[object]]) -> list[tuple[Any, ...]]:
+        self._asked.append((sql, []))
+        return self._inner.each(sql, several)
+
+
+@pytest.fixture
+def asked(books: Books, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[object]]]:
+    found: list[tuple[str, list[object]]] = []
+    write = books.tables.write
+
+    @contextmanager
+    def told() -> Iterator[Transaction]:
+        with write() as db:
+            yield Told(db, found)
+
+    monkeypatch.setattr(books.tables, "write", told)
+    return found
+
+
+def test_a_round_of_many_waits_for_the_database_as_often_as_one_of_a_single_call(
+    books: Books, asked: list[tuple[str, list[object]]]
+) -> None:
+    enter(books, entry(1))
+    alone = len(asked)
+    channels = [agreement(in_flight=9, nonce=nonce) for nonce in range(100, 120)]
+    for start in (0, 4):  # new channels, and known ones
+        del asked[:]
+        made = [entry(start + call, units=1, here=here) for call in range(3) for here in channels]
+        done = enter(books, *made)
+        assert all(isinstance(item, Done) for item in done) and len(asked) == alone
+    for here in channels:
+        rows = books.rows(here, after=0)
+        assert [row.receipt.sequence for row in rows] == list(range(1, 7))
+        assert [row.call for row in rows] == [0, 1, 2, 4, 5, 6]
+        digests = [here.receipt_digest(row.receipt, row.signature) for row in rows]
+        assert books.load(here).receipts.root() == mmr.root(digests)
+
+
+def test_outcomes_stand_where_their_calls_stood(books: Books) -> None:
+    other = agreement(in_flight=1, nonce=55)
+    enter(books, entry(1), entry(1, here=other))
+    signed = co_sign(books, 1, other)
+    done = enter(
+        books,
+        *(entry(1, here=other), entry(2), entry(2, here=other), entry(1), entry(2)),
+        entry(3, here=other, signed=signed),
+    )
+    assert [item.again if isinstance(item, Done) else type(item) for item in done] == [
+        *(True, False, InFlightError, True, CallUsedError, False)
+    ]
+    assert isinstance(done[0], Done) and done[0].receipt is not None
+    assert done[0].receipt.channel == other.channel and books.load(other).best == signed
+    assert books.answer(other, 1) == replace(done[0], body=None, header=None)
+
+
+# PostgreSQL reads a small table whole, whatever indexes there are.
+@pytest.mark.parametrize("where", ["sqlite"], indirect=True)
+def test_earlier_calls_are_looked_up_by_an_index(books: Books, asked: list[tuple[str, list[object]]]) -> None:
+    enter(books, *(entry(call) for call in range(1, 4)))
+    ((sql, params),) = [item for item in asked if "JOIN gateway_receipts" in item[0]]
+    with books.tables.read() as db:
+        plan = [row[-1] for row in db.rows("EXPLAIN QUERY PLAN " + sql, params)]
+    assert any("USING INDEX gateway_receipts_call (channel=? AND call=?)" in step for step in plan), plan
 
 
 def test_trials_are_counted_by_asset_caller_and_day(books: Books) -> None:
