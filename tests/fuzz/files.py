@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 from collections.abc import Callable, Iterator
 
 from steelyard.formats import (
@@ -22,6 +23,7 @@ from steelyard.formats import (
 )
 from steelyard.formats.window import Memory, Window
 from tests.fuzz.target import Run, Target, literal, samples
+from tests.support import unpicklers
 
 
 def window(read: Callable[[Window], object]) -> Run:
@@ -74,7 +76,21 @@ def _coats(data: bytes) -> None:
     coat = coats.coat_of(data)
     if coat is not None:
         found = coats.unpacked(Window(Memory(data), len(data)), coat)
-        assert found is None or len(found) <= coats.HEAD
+        assert found is None or len(found[0]) <= coats.HEAD
+
+
+def _unpickled(data: bytes) -> None:
+    """Compare with CPython's own unpicklers: what one of them would call makes it a pickle here."""
+    if not unpicklers.too_large(data) and unpicklers.calls(data):
+        found = pickles.follow(Window(Memory(data), len(data)))
+        assert pickles.is_pickle(found, len(data)), "CPython would call something"
+
+
+def _unpickled_seeds() -> Iterator[bytes]:
+    chance = random.Random(20261130)
+    yield from _PICKLES
+    for _ in range(500):
+        yield unpicklers.program(chance)
 
 
 def _tars(data: bytes) -> None:
@@ -100,7 +116,8 @@ FILES = {
     "zip-models": Target(window(inspect._zip), samples(".keras", "skops")),
     "npy": Target(window(numpys.read), _npy_seeds),
     "parquet": Target(window(parquet.read), samples("parquet")),
-    "pickle": Target(lambda data: pickles.follow(Window(Memory(data), len(data))), literal(*_PICKLES), ()),
+    "pickle": Target(lambda data: pickles.follow(Window(Memory(data), len(data))), literal(*_PICKLES)),
+    "unpicklers": Target(_unpickled, _unpickled_seeds),
     "tar": Target(_tars, _tar_seeds),
     "coats": Target(_coats, _coat_seeds),
     "formats": Target(lambda data: inspect.inspect(Memory(data), len(data), name="a.json"), samples()),

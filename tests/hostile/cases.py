@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from steelyard.errors import SteelyardError
+from steelyard.errors import FormatError, SteelyardError
 
 REAL = Path(__file__).parents[1] / "vectors" / "formats.zip"
 
@@ -35,6 +35,16 @@ class Case:
     data: Callable[[], object]
     error: type[SteelyardError]
     words: str = ""
+
+
+SYSTEM = b"cposix\nsystem\n(S'touch /nowhere/hostile'\ntR."
+FIRST = b"\x89HDF\r\n\x1a\n"
+
+
+def file(
+    name: str, data: Callable[[], bytes] | bytes, words: str, error: type[SteelyardError] = FormatError
+) -> Case:
+    return Case(name, "file", data if callable(data) else lambda: data, error, words)
 
 
 def real(name: str) -> bytes:

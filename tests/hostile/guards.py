@@ -3,8 +3,8 @@
     python -m tests.hostile.guards [FILE ...] [--parts]
 
 For each `if ...: raise` of the files (all of `formats` if none is named) the condition becomes false, in a process forked from one that
-has everything imported: no source is changed. What must notice is the corpus, as far as it is files, or else the unit
-tests. With `--parts`, each operand of an `or` in a condition is left out too. Ends with 1 if something survived.
+has everything imported: no source is changed. What must notice is the corpus, as far as it is files and these are readers
+of such, or else the unit tests of the package. With `--parts`, each operand of an `or` in a condition is left out too. Ends with 1 if something survived.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ import tests.hostile.run  # noqa: F401  # what readers and tests need is loaded 
 from steelyard.errors import SteelyardError
 
 PACKAGE = Path(__file__).parents[2] / "backend"
-UNITS = ("tests/unit/formats",)
-FRESH = ("steelyard.formats", "steelyard.service", "steelyard.market", "tests.")
+UNITS = Path(__file__).parents[1] / "unit"
+FRESH = ("steelyard.formats", "steelyard.storage", "steelyard.service", "steelyard.market", "tests.")
 SECONDS = 60
 """Of processor time, after which a reader without a refusal counts as caught."""
 
@@ -87,8 +87,9 @@ def noticed(mutant: Mutant) -> str:
     for name in [name for name in sys.modules if name.startswith(FRESH)]:
         del sys.modules[name]
     fresh = importlib.import_module("tests.hostile.run")
-    stem = mutant.name.rpartition(".")[2].removesuffix("s")
-    cases = [case for case in fresh.cases() if case.kind in ("file", "json")]
+    package, stem = mutant.name.split(".")[1:]
+    stem = stem.removesuffix("s")
+    cases = [case for case in fresh.cases() if case.kind in ("file", "json") and package == "formats"]
     for case in sorted(cases, key=lambda case: not case.name.startswith(stem)):
         with tempfile.TemporaryDirectory() as place:
             read, mro, message = fresh._prepared(case, Path(place)), (), ""
@@ -100,10 +101,10 @@ def noticed(mutant: Mutant) -> str:
                 message = repr(exc)
         if case.error not in mro or case.words not in message:
             return f"corpus: {case.name}"
+    units = [*(UNITS / package).glob(f"test_{stem}*.py"), UNITS / package]
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
-        code = pytest.main(
-            ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning", *UNITS]
-        )
+        code = pytest.main([*options, *map(str, units)])
     failed = [line for line in out.getvalue().splitlines() if line.startswith(("FAILED", "ERROR"))]
     assert code == (1 if failed else 0), out.getvalue()[-2000:]
     return failed[0][:120] if failed else ""

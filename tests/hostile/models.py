@@ -8,8 +8,11 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 
-from steelyard.errors import CodeError, FormatError, SteelyardError
+from steelyard.errors import CodeError, FormatError
+from tests.hostile import groups, programs
 from tests.hostile.cases import (
+    FIRST,
+    SYSTEM,
     Case,
     array,
     behind,
@@ -17,6 +20,7 @@ from tests.hostile.cases import (
     bomb,
     checkpoint,
     external,
+    file,
     gguf,
     gguf_tensor,
     gguf_text,
@@ -43,16 +47,6 @@ from tests.hostile.cases import (
 )
 from tests.support import torchlike
 
-SYSTEM = b"cposix\nsystem\n(S'touch /nowhere/hostile'\ntR."
-BUILTIN = b"\x80\x04\x95\x1e\x00\x00\x00\x00\x00\x00\x00\x8c\x08builtins\x8c\x04exec\x93\x8c\x01x\x85R."
-FIRST = b"\x89HDF\r\n\x1a\n"
-
-
-def file(
-    name: str, data: Callable[[], bytes] | bytes, words: str, error: type[SteelyardError] = FormatError
-) -> Case:
-    return Case(name, "file", data if callable(data) else lambda: data, error, words)
-
 
 def cases() -> Iterator[Case]:
     yield from _safetensors()
@@ -63,9 +57,8 @@ def cases() -> Iterator[Case]:
     yield from _tars()
     yield from _arrays()
     yield from _parquet()
-    yield from _hdf5()
-    yield from _pickles()
-    yield from _coats()
+    yield from groups.cases()
+    yield from programs.cases()
     yield from _json()
     yield from _polyglots()
 
@@ -147,6 +140,12 @@ def _safetensors() -> Iterator[Case]:
         "safetensors: bomb of a header",
         lambda: safetensors(b'{"a":[' + b"[]," * (5 << 20) + b"[]]}"),
         "more values than",
+    )
+    lists = (b"[" * 60 + b"]" * 60 + b",") * 100_000
+    yield file(
+        "safetensors: lists in lists",
+        lambda: safetensors(b'{"a":[' + lists + b"0]}"),
+        "more than 100000 tensors",
     )
 
 
@@ -396,7 +395,15 @@ def _zips() -> Iterator[Case]:
             zipped({"config.json": b"[" * 3000 + b"]" * 3000, "metadata.json": b"{}"}), "nested too deeply",
         ),
         "keras configuration of a million values": (
-            lambda: zipped({"config.json": b"[" + b"0," * 600_000 + b"0]", "metadata.json": b"{}"}), "more than 500000 values",
+            lambda: zipped({"config.json": b"[" + b"0," * 600_000 + b"0]", "metadata.json": b"{}"}), "more than 250000 values",
+        ),
+        "keras configuration of lists in lists": (
+            lambda: zipped({"config.json": b"[" + (b"[" * 60 + b"]" * 60 + b",") * 60_000 + b"0]", "metadata.json": b"{}"}),
+            "more than 250000 values",
+        ),
+        "skops schema of objects in objects": (
+            lambda: zipped({"schema.json": b"[" + (b'{"a":' * 60 + b"1" + b"}" * 60 + b",") * 20_000 + b"0]"}),
+            "more than 250000 values",
         ),
         "keras weights elsewhere": (
             lambda: zipped({"config.json": b"{}", "metadata.json": b"{}", "model.weights.h5": real("hdf5-external-data.h5")}),
@@ -408,14 +415,23 @@ def _zips() -> Iterator[Case]:
         ),
         "skops schema of nested values": (
             lambda: zipped({"schema.json": b'{"__loader__":"a","__class__":"b","x":[' + b"[[0]]," * 250_000 + b"0]}"}),
-            "more than 500000 values",
+            "more than 250000 values",
         ),
         "skops schema bomb": (
-            lambda: zipped({"schema.json": b"[" + b"0," * 600_000 + b"0]"}, zipfile.ZIP_DEFLATED), "more than 500000 values",
+            lambda: zipped({"schema.json": b"[" + b"0," * 600_000 + b"0]"}, zipfile.ZIP_DEFLATED), "more than 250000 values",
         ),
     }  # fmt: skip
     for what, (data, words) in files.items():
         yield file(f"zip: {what}", data, words)
+    tiring = {f"{number}": b"N0" * 124_999 + b"\xff" for number in range(4)}
+    yield file("zip: pickle behind many values", lambda: zipped({**tiring, "p": SYSTEM}), "more values")
+    wrapped = b'{"class_name": "TorchModuleWrapper", "config": {"module": "gASV"}}'
+    yield file(
+        "zip: keras around a pickle",
+        zipped({"config.json": wrapped, "metadata.json": b"{}"}),
+        "loading runs code",
+        CodeError,
+    )
     yield file("zip: pickle inside", zipped({"a.txt": b"hello", "b.txt": SYSTEM}), "posix system", CodeError)
     yield file(
         "zip: pickle inside, packed", zipped({"b": SYSTEM}, zipfile.ZIP_DEFLATED), "posix system", CodeError
@@ -472,6 +488,8 @@ def _tars() -> Iterator[Case]:
             tarred(("a" * 200, b"", b"0"), form=tarfile.PAX_FORMAT).replace(b" path=", b"Xpath="),
             "is damaged",
         ),
+        "extended header of no length": (tarred(("x", b"0 path=b\n", b"x"), ("a", b"", b"0")), "is damaged"),
+        "extended header too long": (tarred(("x", b"99 path=b\n", b"x"), ("a", b"", b"0")), "is damaged"),
         "extended size": (
             tarred(("a" * 200, b"", b"0"), form=tarfile.PAX_FORMAT).replace(b" path=", b" size="),
             "changes a size",
@@ -592,126 +610,6 @@ def _parquet() -> Iterator[Case]:
 
 def _footer_at(data: bytes) -> int:
     return len(data) - 8 - int.from_bytes(data[-8:-4], "little")
-
-
-def _hdf5() -> Iterator[Case]:
-    whole = real("hdf5-earliest.h5")
-    words = {
-        "external-link": "another file",
-        "external-data": "another file",
-        "virtual": "virtual",
-        "user-block": "before the HDF5",
-    }
-    for name, text in words.items():
-        yield file(f"hdf5: {name}", lambda n=name: real(f"hdf5-{n}.h5"), text)  # type: ignore[misc]
-    files = {
-        "cut off": (whole[: len(whole) // 2], "before its declared end"),
-        "unknown superblock": (whole[:8] + b"\x09" + whole[9:], "superblock 9"),
-        "short addresses": (whole[:13] + b"\x04\x04" + whole[15:], "not 8 bytes"),
-        "root outside": (whole[:64] + b"\xff" * 7 + b"\x0f" + whole[72:], "outside of"),
-        "base elsewhere": (whole[:24] + b"\x08" + whole[25:], "does not begin"),
-        "only the signature": (FIRST, "outside of"),
-        "no object at its root": (_root(whole, 0, b"\x07"), "no object stands at byte"),
-        "header of megabytes": (_root(whole, 8, b"\xff\xff\xff\x7f"), "outside of"),
-        "messages without end": (_root(whole, 18, b"\xff\xff"), "leaves its header"),
-        "names without a heap": (whole.replace(b"HEAP", b"HEAX", 1), "no heap of names"),
-        "damaged names": (whole.replace(b"SNOD", b"SNOX", 1), "damaged list of names"),
-        "damaged tree": (whole.replace(b"TREE", b"TREX", 1), "damaged tree"),
-        "heap outside": (_after(whole, b"HEAP", 8, b"\xff" * 7), "outside of"),
-        "text outside of its heap": (_after(whole, b"GCOL", 16, b"\x77\x77"), "not in its heap"),
-        "text in no heap": (whole.replace(b"GCOL", b"GCOX"), "lies in no heap"),
-        "shape of another form": (
-            _after(whole, b"\x01\x00\x18\x00" + bytes(4) + b"\x01", 8, b"\x03"),
-            "unknown form",
-        ),
-        "dimensions": (_after(whole, b"\x01\x00\x18\x00" + bytes(4) + b"\x01", 9, b"\x21"), "unknown form"),
-        "tree that turns round": (_turning(whole), ""),
-    }
-    for what, (data, text) in files.items():
-        yield file(f"hdf5: {what}", data, text)
-
-
-def _after(whole: bytes, sign: bytes, offset: int, value: bytes) -> bytes:
-    """Return a file with bytes changed behind the first place of a signature."""
-    at = whole.find(sign) + offset
-    return whole[:at] + value + whole[at + len(value) :]
-
-
-def _root(whole: bytes, offset: int, value: bytes) -> bytes:
-    """Return a file with bytes of its root group's header changed."""
-    at = int.from_bytes(whole[64:72], "little") + offset
-    return whole[:at] + value + whole[at + len(value) :]
-
-
-def _turning(whole: bytes) -> bytes:
-    """Return a file whose first tree of a group has itself as its child."""
-    at = whole.find(b"TREE\0")
-    return whole[: at + 5] + b"\x01" + whole[at + 6 : at + 32] + struct.pack("<Q", at) + whole[at + 40 :]
-
-
-def _pickles() -> Iterator[Case]:
-    programs = {
-        "system": SYSTEM,
-        "exec": BUILTIN,
-        "without an end": SYSTEM[:-1],
-        "that fails afterwards": SYSTEM[:-1] + b"\xff\xff",
-        "with bytes behind": SYSTEM + b"trailing",
-        "instance": b"(S'id'\niposix\nsystem\n.",
-        "object": b"(cposix\nsystem\nS'id'\no.",
-        "newobj": b"\x80\x02cbuiltins\nobject\n)\x81.",
-        "behind a long line": b"V" + b"a" * 70_000 + b"\n0" + SYSTEM,
-        "behind a long text": b"T" + struct.pack("<I", 300_000) + b"a" * 300_000 + b"0" + SYSTEM,
-        "behind many instructions": b"N0" * 155_000 + SYSTEM,
-        "under a frame that lies": b"\x80\x04\x95"
-        + b"\xff" * 8
-        + b"\x8c\x05posix\x8c\x06system\x93\x8c\x02id\x85R.",
-        "by a memo": b"\x80\x04\x8c\x05posix\x94\x8c\x06system\x94h\x00h\x01\x93\x8c\x02id\x85R.",
-        "data alone": b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00]\x94(K\x01K\x02K\x03e.",
-        "of stacks": b"(" * 200_000,
-    }
-    for what, data in programs.items():
-        yield file(f"pickle: {what}", data, "loading runs code", CodeError)
-    laughs = (
-        b"\x80\x04]\x94("
-        + b"K\x01" * 10
-        + b"e"
-        + b"".join(b"]\x94(" + b"h" + bytes([n]) * 1 + b"e" for n in range(40))
-        + b"."
-    )
-    yield file("pickle: laughs", laughs, "loading runs code", CodeError)
-    for coat, data in packed(SYSTEM):
-        yield file(f"pickle: {coat}", data, "posix system", CodeError)
-    for coat, data in packed(b"T" + struct.pack("<I", 1 << 20) + b"a" * (1 << 20) + b"0" + SYSTEM):
-        yield file(f"pickle: {coat}, behind a megabyte", data, "loading runs code", CodeError)
-    yield file("pickle: joblib", lambda: real("joblib-lz4.joblib"), "loading runs code", CodeError)
-    yield file("pytorch: archive", lambda: torchlike.archive({"w": (2,)}), "it is a pickle", CodeError)
-    yield file(
-        "pytorch: TorchScript", lambda: torchlike.archive({"w": (2,)}, script=True), "TorchScript", CodeError
-    )
-    yield file("pytorch: older form", lambda: torchlike.legacy({"w": (2,)}), "it is a pickle", CodeError)
-    for what, data in {"elf": b"\x7fELF\x02", "pe": b"MZ" + bytes(58) + b"\x40\0\0\0PE\0\0", "macho": b"\xcf\xfa\xed\xfe", "wasm": b"\0asm\1\0\0\0",
-                       "bytecode": b"\xa7\x0d\x0d\x0a" + bytes(12)}.items():  # fmt: skip
-        yield file(f"program: {what}", data, "loading runs code", CodeError)
-
-
-def _coats() -> Iterator[Case]:
-    for coat, data in packed(b"a text that is packed " * 99):
-        if coat not in ("zlib", "lzma"):  # whose first bytes any file may have
-            yield file(f"coat: {coat}, damaged", data[:10] + b"\xff\xfe\xfd" * 30, f"begins as {coat} does")
-    yield file("coat: lz4, cut off", b"\x04\x22\x4d\x18\x40", "cut off")
-    frame = b"\x04\x22\x4d\x18\x40\x40\x00" + struct.pack("<I", 6) + b"\x10a\xff\xff\x00\x00"
-    yield file("coat: lz4, damaged", frame, "begins as lz4 does, and is damaged")
-    endless = (
-        b"\x04\x22\x4d\x18\x40\x40\x00"
-        + struct.pack("<I", 1 << 20)
-        + b"\x1f"
-        + b"a\x01\x00"
-        + b"\xff" * 200_000
-    )
-    yield Case("coat: lz4, bomb", "small", lambda: endless, FormatError)
-    import gzip
-
-    yield Case("coat: gzip, bomb", "small", lambda: gzip.compress(bytes(64 << 20)), FormatError)
 
 
 def _json() -> Iterator[Case]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import re
 import zlib
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from steelyard.errors import FormatError
 from steelyard.formats.window import Window
@@ -16,6 +17,9 @@ HEAD: Final = 256 << 10
 DEEPER: Final = 4 << 20
 """The same, where the first ones do not say whether it is a pickle."""
 _MEMORY: Final = 64 << 20
+_PIECE: Final = 4096
+_ZEROS: Final = re.compile(rb"\0*")
+_LZ4: Final = b"\x04\x22\x4d\x18"
 
 
 def coat_of(head: bytes) -> str | None:
@@ -28,7 +32,7 @@ def coat_of(head: bytes) -> str | None:
         return "xz"
     if head[:3] == b"\x5d\0\0" and len(head) > 13 and head[5:13] in (b"\xff" * 8,):
         return "lzma"
-    if head[:4] == b"\x04\x22\x4d\x18":
+    if head[:4] == _LZ4:
         return "lz4"
     if head[:4] == b"\x28\xb5\x2f\xfd":
         return "zstd"
@@ -37,38 +41,76 @@ def coat_of(head: bytes) -> str | None:
     return None
 
 
-def unpacked(window: Window, coat: str, most: int = HEAD) -> bytes | None:
-    """Return the first bytes inside a coat; None if there is no way to look here.
+def unpacked(window: Window, coat: str, most: int = HEAD) -> tuple[bytes, bool] | None:
+    """Return the first bytes inside a coat, and whether they are all; None if there is no way to look here.
+
+    Streams that follow one another are one, as they are for those who load them.
 
     Raises:
         FormatError: they are damaged.
     """
-    if coat == "lz4":
-        return _lz4(window.at(0, min(window.size, most)), most)
     make = _MACHINES.get(coat)
-    if make is None:
+    if make is None and coat != "lz4":
         return None
     window.step(most // 64)
     data = window.at(0, min(window.size, most))
-    try:
-        return make(data, most)
-    except (zlib.error, OSError, lzma.LZMAError, EOFError, ValueError) as exc:
-        raise FormatError(f"it begins as {coat} does, and is damaged") from exc
+    found, ended = _lz4(data, most) if make is None else _streams(make, data, most, coat)
+    return found, ended and len(found) < most and len(data) == window.size
 
 
-def _lz4(data: bytes, most: int) -> bytes:
-    """Unpack the first block of an LZ4 frame. Source: lz4 frame format 1.6.4, block format."""
+class _Machine(Protocol):
+    """What zlib, bz2 and lzma unpack a stream with."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, most: int, /) -> bytes: ...
+
+
+def _streams(make: Callable[[], _Machine], data: bytes, most: int, coat: str) -> tuple[bytes, bool]:
+    found, at, machine = bytearray(), 0, make()
+    while at < len(data) and len(found) < most:
+        if machine.eof:
+            machine = make()
+        piece = data[at : at + _PIECE]
+        try:
+            found += machine.decompress(piece, most - len(found))
+        except (zlib.error, OSError, lzma.LZMAError, EOFError, ValueError) as exc:
+            if not found:
+                raise FormatError(f"it begins as {coat} does, and is damaged") from exc
+            return bytes(found), False  # what came before the damage is what a loader acts upon
+        at += len(piece) - len(machine.unused_data)
+        if machine.eof and (filling := _ZEROS.match(data, at)):
+            at = filling.end()
+    return bytes(found), machine.eof
+
+
+def _lz4(data: bytes, most: int) -> tuple[bytes, bool]:
+    """Unpack LZ4 frames. Source: lz4 frame format 1.6.4, block format."""
     if len(data) < 11:
         raise FormatError("it begins as lz4 does, and is cut off")
-    flags = data[4]
-    at = 6 + (8 if flags & 8 else 0) + (4 if flags & 1 else 0) + 1
-    size = int.from_bytes(data[at : at + 4], "little")
-    block = data[at + 4 : at + 4 + (size & 0x7FFF_FFFF)]
-    return block[:most] if size >> 31 else _lz4_block(block, most)
-
-
-def _lz4_block(block: bytes, most: int) -> bytes:
     found, at = bytearray(), 0
+    while data[at : at + 4] == _LZ4 and at + 7 <= len(data):
+        flags = data[at + 4]
+        at += 7 + (8 if flags & 8 else 0) + (4 if flags & 1 else 0)
+        while size := int.from_bytes(data[at : at + 4], "little"):
+            if len(found) >= most:
+                return bytes(found[:most]), False
+            start, end = at + 4, at + 4 + (size & 0x7FFF_FFFF)
+            at = end + (4 if flags & 16 else 0)
+            if size >> 31:
+                found += data[start:end]
+            else:
+                _lz4_block(data[start:end], found, most)
+        if at + 4 > len(data):
+            return bytes(found[:most]), False
+        at += 4 + (4 if flags & 4 else 0)
+    return bytes(found[:most]), at == len(data)
+
+
+def _lz4_block(block: bytes, found: bytearray, most: int) -> None:
+    at = 0
     while at < len(block) and len(found) < most:
         token = block[at]
         length, at = _lz4_length(block, at + 1, token >> 4)
@@ -83,7 +125,6 @@ def _lz4_block(block: bytes, most: int) -> bytes:
         length = min(length + 4, most)
         piece = bytes(found[-offset:])[:length]
         found += (piece * (length // len(piece) + 1))[:length]
-    return bytes(found[:most])
 
 
 def _lz4_length(block: bytes, at: int, length: int) -> tuple[int, int]:
@@ -96,12 +137,10 @@ def _lz4_length(block: bytes, at: int, length: int) -> tuple[int, int]:
     return length, at
 
 
-_MACHINES: Final[dict[str, Callable[[bytes, int], bytes]]] = {
-    "gzip": lambda data, most: zlib.decompressobj(31).decompress(data, most),
-    "zlib": lambda data, most: zlib.decompressobj().decompress(data, most),
-    "bzip2": lambda data, most: bz2.BZ2Decompressor().decompress(data, most),
-    "xz": lambda data, most: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY).decompress(data, most),
-    "lzma": lambda data, most: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MEMORY).decompress(
-        data, most
-    ),
+_MACHINES: Final[dict[str, Callable[[], _Machine]]] = {
+    "gzip": lambda: zlib.decompressobj(31),
+    "zlib": lambda: zlib.decompressobj(),
+    "bzip2": lambda: bz2.BZ2Decompressor(),
+    "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY),
+    "lzma": lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MEMORY),
 }

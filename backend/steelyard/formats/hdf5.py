@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from steelyard.errors import FormatError
-from steelyard.formats.report import MAX_LISTED, MAX_TENSORS, FormatReport, Tensor, elements, shown
+from steelyard.formats.report import MAX_LISTED, FormatReport, Tensor, elements, shown
 from steelyard.formats.window import Cursor, Window
 
 MAGIC: Final = b"\x89HDF\r\n\x1a\n"
 _MAX_OBJECTS: Final = 100_000
 _MAX_DEPTH: Final = 32
-_MAX_HEADER: Final = 4 << 20
 _MAX_VALUE: Final = 8 << 20
 _NONE: Final = 0xFFFF_FFFF_FFFF_FFFF
 _DATASPACE, _LINK_INFO, _DATATYPE, _EXTERNAL, _LINK, _LAYOUT = 0x01, 0x02, 0x03, 0x07, 0x06, 0x08
 _ATTRIBUTE, _CONTINUE, _SYMBOLS, _ATTRIBUTES = 0x0C, 0x10, 0x11, 0x15
+_SHARED: Final = 2
+_KEPT: Final = ("model_config", "keras_version")
 
 
 @dataclass(slots=True)
@@ -32,7 +33,8 @@ class Content:
         tensors: datasets, by path, at most MAX_LISTED.
         count: how many datasets there are.
         parameters: numbers in them.
-        attributes: texts of the root group's attributes.
+        attributes: the texts that Keras keeps in the root group's attributes, by name.
+        hidden: whether the root group has attributes that are not read.
         notes: what was not read.
     """
 
@@ -40,6 +42,7 @@ class Content:
     count: int = 0
     parameters: int = 0
     attributes: dict[str, bytes] = field(default_factory=dict)
+    hidden: bool = False
     notes: dict[str, None] = field(default_factory=dict)
 
 
@@ -111,18 +114,23 @@ class _Reader:
             raise FormatError(f"it has more than {_MAX_OBJECTS} objects, or groups deeper than {_MAX_DEPTH}")
         shape: list[int | str] | None = None
         dtype = ""
-        links: list[tuple[str, int]] = []
-        for kind, start, end in _messages(self.window, place):
-            if kind == _DATASPACE:
+        for kind, shared, start, end in _messages(self.window, place):
+            if shared and kind == _DATATYPE:
+                dtype = "other"  # a type that stands elsewhere in the file
+            elif shared:
+                self._unread("messages", "shared", path)
+            elif kind == _DATASPACE:
                 shape = _shape(Cursor(self.window, start, end))
             elif kind == _DATATYPE:
                 dtype = _dtype(Cursor(self.window, start, end))[0]
             elif kind == _EXTERNAL:
                 raise FormatError(f"dataset {path[:80]!a} has its data in another file")
             elif kind == _SYMBOLS:
-                links += self._symbols(_u64(self.window, start), _u64(self.window, start + 8))
+                self._follow(
+                    self._symbols(_u64(self.window, start), _u64(self.window, start + 8)), path, depth
+                )
             elif kind == _LINK:
-                links += self._link(Cursor(self.window, start, end))
+                self._follow(self._link(Cursor(self.window, start, end)), path, depth)
             elif kind in (_LINK_INFO, _ATTRIBUTES):
                 self._dense(start, path, attributes=kind == _ATTRIBUTES)
             elif kind == _LAYOUT:
@@ -132,14 +140,14 @@ class _Reader:
                 self._attribute(Cursor(self.window, start, end))
         if shape is not None and dtype:
             self._dataset(path, dtype, shape)
+
+    def _follow(self, links: Iterator[tuple[str, int]], path: str, depth: int) -> None:
         for name, target in links:
             self.object(target, f"{path}/{name}" if path else name, depth + 1)
 
     def _dataset(self, path: str, dtype: str, shape: list[int | str]) -> None:
         self.found.count += 1
         self.found.parameters += elements(shape)
-        if self.found.count > MAX_TENSORS:
-            raise FormatError(f"it has more than {MAX_TENSORS} datasets")
         if len(self.found.tensors) < MAX_LISTED:
             self.found.tensors.append(Tensor(name=shown(path), dtype=dtype, shape=tuple(shape)))
 
@@ -147,8 +155,11 @@ class _Reader:
         flags = self.window.at(start + 1, 1)[0]
         offset = start + 2 + ((2 if attributes else 8) if flags & 1 else 0)
         if _u64(self.window, offset) != _NONE:
-            what = "attributes" if attributes else "links"
-            self.found.notes[f"{what} of {path[:80] or 'the root'!a} in the dense form are not read"] = None
+            self._unread("attributes" if attributes else "links", "dense", path)
+
+    def _unread(self, what: str, form: str, path: str) -> None:
+        self.found.hidden |= what != "links" and not path
+        self.found.notes[f"{what} of {path[:80] or 'the root'!a} in the {form} form are not read"] = None
 
     def _symbols(self, tree: int, heap: int) -> Iterator[tuple[str, int]]:
         """Yield the links of a group of the old form."""
@@ -166,8 +177,6 @@ class _Reader:
                 name_at, header = _u64(self.window, at), _u64(self.window, at + 8)
                 if int.from_bytes(self.window.at(at + 16, 4), "little") == 2:
                     continue  # a soft link, to an object of this file
-                if name_at >= size:
-                    raise FormatError("a name lies outside of its heap")
                 raw = self.window.at(data + name_at, min(1024, size - name_at))
                 yield _text(raw.split(b"\0", 1)[0]), header
 
@@ -201,21 +210,28 @@ class _Reader:
             yield name, cursor.number("<Q")
 
     def _attribute(self, cursor: Cursor) -> None:
-        """Keep a text that belongs to the root."""
-        version = cursor.number("<B")
-        cursor.skip(1)
+        """Keep a text that belongs to the root, if it is one that Keras reads."""
+        version, flags = cursor.number("<B"), cursor.number("<B")
         sizes = [cursor.number("<H") for _ in range(3)]
         cursor.skip(1 if version == 3 else 0)
         whole = [-(-size // 8) * 8 if version == 1 else size for size in sizes]
         start = cursor.place
         name = _text(cursor.take(sizes[0]).split(b"\0", 1)[0])
+        if name not in _KEPT:
+            return
+        if name in self.found.attributes:
+            raise FormatError(f"its root has the attribute {name} twice")
         cursor.skip(whole[0] - sizes[0])
         kind, width = _dtype(Cursor(self.window, start + whole[0], start + whole[0] + sizes[1]))
         cursor.skip(whole[1] + whole[2])
-        if kind == "text":
+        if version > 1 and flags & 3:
+            self._unread("attributes", "shared", "")
+        elif kind == "text":
             self.found.attributes[name] = self._heap_text(cursor) if cursor.left >= 16 else b""
         elif kind == "bytes" and width <= min(_MAX_VALUE, cursor.left):
             self.found.attributes[name] = cursor.take(width).rstrip(b"\0")
+        else:
+            self._unread("attributes", kind, "")
 
     def _heap_text(self, cursor: Cursor) -> bytes:
         size, place, index = cursor.number("<I"), cursor.number("<Q"), cursor.number("<I")
@@ -237,21 +253,18 @@ class _Reader:
         raise FormatError("a text is not in its heap")
 
 
-def _messages(window: Window, place: int) -> Iterator[tuple[int, int, int]]:
-    """Yield type, start and end of the messages of an object header."""
+def _messages(window: Window, place: int) -> Iterator[tuple[int, bool, int, int]]:
+    """Yield type, whether it stands elsewhere, start and end of the messages of an object header."""
     if window.at(place, 4) == b"OHDR":
         yield from _messages_2(window, place)
         return
     if window.at(place, 1) != b"\x01":
         raise FormatError(f"no object stands at byte {place}")
     todo = [(place + 16, int.from_bytes(window.at(place + 8, 4), "little"))]
-    left, total = int.from_bytes(window.at(place + 2, 2), "little"), 0
+    left = int.from_bytes(window.at(place + 2, 2), "little")
     while todo and left:
         at, size = todo.pop(0)
         window.require(at, size)
-        total += size
-        if total > _MAX_HEADER:
-            raise FormatError(f"an object's header is larger than {_MAX_HEADER} bytes")
         end = at + size
         while at + 8 <= end and left:
             window.step()
@@ -265,23 +278,19 @@ def _messages(window: Window, place: int) -> Iterator[tuple[int, int, int]]:
             if kind == _CONTINUE:
                 todo.append((_u64(window, at + 8), _u64(window, at + 16)))
             else:
-                yield kind, at + 8, at + 8 + length
+                yield kind, bool(window.at(at + 4, 1)[0] & _SHARED), at + 8, at + 8 + length
             at += 8 + length
 
 
-def _messages_2(window: Window, place: int) -> Iterator[tuple[int, int, int]]:
+def _messages_2(window: Window, place: int) -> Iterator[tuple[int, bool, int, int]]:
     flags = window.at(place + 5, 1)[0]
     at = place + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
     width = 1 << (flags & 3)
     todo = [(at + width, int.from_bytes(window.at(at, width), "little"))]
     head = 6 if flags & 4 else 4
-    total = 0
     while todo:
         at, size = todo.pop(0)
         window.require(at, size)
-        total += size
-        if total > _MAX_HEADER:
-            raise FormatError(f"an object's header is larger than {_MAX_HEADER} bytes")
         end = at + size
         while at + head <= end:
             window.step()
@@ -294,7 +303,7 @@ def _messages_2(window: Window, place: int) -> Iterator[tuple[int, int, int]]:
                     raise FormatError("a header goes on where none is")
                 todo.append((start + 4, more - 8))
             else:
-                yield kind, at + head, at + head + length
+                yield kind, bool(window.at(at + 3, 1)[0] & _SHARED), at + head, at + head + length
             at += head + length
 
 

@@ -92,21 +92,23 @@ def _pickle(window: Window, first: pickles.Pickle) -> FormatReport:
 def _coated(window: Window, coat: str) -> FormatReport | None:
     """Return what a compressed file is; None if zlib's two bytes were chance."""
     try:
-        data = coats.unpacked(window, coat)
+        found = coats.unpacked(window, coat)
     except FormatError:
         if coat == "zlib":
             return None
         raise
-    if data is None:
+    if found is None:
         return FormatReport(format=coat, notes=("what is inside is not looked at",))
-    head = Window(Memory(data), len(data))
+    (data, whole), head = found, Window(Memory(found[0]), len(found[0]))
     first = pickles.follow(head)
-    if first.cut and len(data) == coats.HEAD:
-        data = coats.unpacked(window, coat, coats.DEEPER) or data
+    if first.cut and not whole:
+        data, whole = coats.unpacked(window, coat, coats.DEEPER) or found
         head = Window(Memory(data), len(data))
         first = pickles.follow(head)
+    if not data and window.size > coats.DEEPER:
+        raise FormatError(f"it begins as {coat} does, and nothing is in its first {coats.DEEPER} bytes")
     # Cut off where the looking ended: so what would act counts, whether it ends or not.
-    if pickles.is_pickle(first, len(data), part=len(data) >= coats.HEAD):
+    if pickles.is_pickle(first, len(data), part=not whole):
         inner = "joblib" if any(name.startswith("joblib.") for name in first.names) else "pickle"
         return FormatReport(format=f"{inner}+{coat}", code=pickles.why(first))
     if coat == "zlib" and not data:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from steelyard.domain.jsontext import parse_json
-from steelyard.errors import FormatError
-from steelyard.formats import hdf5
+from steelyard.formats import hdf5, jsons
 from steelyard.formats.report import FormatReport, shown
 from steelyard.formats.window import Window
 from steelyard.formats.zips import Archive
@@ -15,7 +13,6 @@ _CONFIG: Final = "config.json"
 _METADATA: Final = "metadata.json"
 _WEIGHTS: Final = "model.weights.h5"
 _MAX_CONFIG: Final = 8 << 20
-_MAX_VALUES: Final = 500_000
 
 
 def is_archive(archive: Archive) -> bool:
@@ -30,7 +27,7 @@ def read_archive(archive: Archive) -> FormatReport:
         FormatError: one of them is damaged, too large, or refers to other files.
     """
     layers = _Layers(archive.read(_CONFIG, _MAX_CONFIG))
-    metadata = _json(archive.read(_METADATA, 1 << 20))
+    metadata = jsons.parse(archive.read(_METADATA, 1 << 20), "the metadata")
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
     weights = archive.open(_WEIGHTS)
     found = hdf5.walk(weights) if weights is not None else hdf5.Content()
@@ -58,9 +55,8 @@ def read_hdf5(window: Window) -> FormatReport:
     config = found.attributes.get("model_config")
     layers = None if config is None else _Layers(config)
     version = found.attributes.get("keras_version", b"").decode("ascii", "replace")
-    dense = any("attributes of" in note for note in found.notes)
     code = None if layers is None else layers.code()
-    if layers is None and dense:
+    if found.hidden and not code:
         code = "its attributes cannot be read here, and may describe layers that hold Python code"
     return FormatReport(
         format="hdf5" if layers is None else "keras-hdf5",
@@ -77,14 +73,11 @@ class _Layers:
     """The classes that a configuration names."""
 
     def __init__(self, raw: bytes) -> None:
-        self._code: dict[str, None] = {}
+        self._code: set[str] = set()
         self._own: dict[str, None] = {}
-        todo, count = [_json(raw)], 0
+        todo = [jsons.parse(raw, "the configuration")]
         while todo:
-            count += 1
             value = todo.pop()
-            if count > _MAX_VALUES:
-                raise FormatError(f"the configuration has more than {_MAX_VALUES} values")
             if isinstance(value, dict):
                 self._look(value)
                 todo += value.values()
@@ -93,9 +86,10 @@ class _Layers:
 
     def _look(self, value: dict[str, object]) -> None:
         name, module = value.get("class_name"), value.get("module")
-        if name in ("Lambda", "__lambda__", "TFOpLambda", "SlicingOpLambda"):
-            if name in ("Lambda", "__lambda__"):
-                self._code[str(name)] = None
+        if name in ("Lambda", "__lambda__"):
+            self._code.add("Lambda layers, which are Python code")
+        elif name == "TorchModuleWrapper":
+            self._code.add("PyTorch modules, which are pickles")
         elif isinstance(name, str) and isinstance(module, str):
             root = module.split(".")[0]
             if root not in (
@@ -112,25 +106,9 @@ class _Layers:
     def code(self) -> str | None:
         """Return why loading runs code, or None."""
         if self._code:
-            return "it has Lambda layers, which are Python code that runs when they are loaded or called"
+            return f"it has {' and '.join(sorted(self._code))}: that runs when they are loaded or called"
         return None
 
     def notes(self) -> tuple[str, ...]:
         """Return what is not Keras's own."""
         return (f"classes of its own: {', '.join(sorted(self._own))[:200]}",) if self._own else ()
-
-
-def _json(raw: bytes) -> object:
-    if raw.count(b",") > _MAX_VALUES:
-        raise FormatError(f"the configuration has more than {_MAX_VALUES} values")
-    try:
-        return parse_json(raw, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as exc:
-        raise FormatError(f"the configuration is no JSON: {exc}"[:200]) from exc
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands there twice")
-    return found

@@ -1,11 +1,13 @@
 """Pickles: their instructions are followed on paper, and nothing is ever made, imported or called.
 
 A pickle is a program. This reads it as a list of what it would do: values stay inert descriptions, a call is noted and
-not made. Source: CPython's pickletools, protocols 0 to 5.
+not made. Where loaders differ, or are lenient, it goes on: whatever CPython's would call has to be seen here too. Source:
+CPython's pickletools, Modules/_pickle.c and Lib/pickle.py, protocols 0 to 5.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -18,6 +20,7 @@ MAX_STEPS: Final = 300_000
 _MAX_LINE: Final = 65_536
 _MAX_KEPT: Final = 4096
 _MAX_STACK: Final = 100_000
+_LETTERS: Final = ord("\t") << 24
 
 
 @dataclass(slots=True, eq=False)
@@ -66,9 +69,10 @@ class Pickle:
         acts: whether it would call something that it imports.
         complete: whether it ends as a pickle does.
         cut: whether the bytes ended before it did.
-        endless: whether it is longer than what is followed.
+        endless: whether it is longer than what is followed, or goes on as no pickle that was written by one.
         steps: how many instructions were followed.
-        end: offset behind the last of them.
+        end: offset behind it, if it is complete.
+        declared: length of the last text, as it is declared.
         protocol: as it declares.
     """
 
@@ -80,6 +84,7 @@ class Pickle:
     endless: bool = False
     steps: int = 0
     end: int = 0
+    declared: int = 0
     protocol: int = 0
 
 
@@ -92,6 +97,10 @@ _MARK: Final = Items("mark")
 _NUMBERS: Final = {b"J": "<i", b"K": "<B", b"M": "<H", b"G": ">d"}
 _TEXTS: Final = {b"X": "<I", b"\x8c": "<B", b"\x8d": "<Q", b"T": "<I", b"U": "<B", b"B": "<I", b"C": "<B",
                  b"\x8e": "<Q", b"\x96": "<Q"}  # fmt: skip
+_INTEGER: Final = re.compile(
+    rb"(?!\Z)(\s*[+-]?(0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|[0-9_]+)[lL]?\s*)?(\0|\Z)"
+)
+"""What C's ``strtol`` and Python's ``int`` take for a number, as far as C's end of a text."""
 _DECODED: Final = b"X\x8c\x8dTU"
 _CONSTANTS: Final[dict[bytes, Value]] = {b"N": None, b"\x88": True, b"\x89": False}
 
@@ -104,20 +113,27 @@ class _Machine:
         self.stack: list[Value] = []
         self.memo: dict[int, Value] = {}
         self.found = Pickle(end=start)
+        self.frame = start
 
     def run(self) -> Pickle:
         try:
-            while self.found.steps < MAX_STEPS and len(self.stack) <= _MAX_STACK:
+            while self.found.steps < MAX_STEPS and len(self.stack) <= _MAX_STACK and not self._torn():
+                self.found.end = self.cursor.place
                 self.cursor.window.step()
                 self.step(self.cursor.take(1))
                 self.found.steps += 1
-                self.found.end = self.cursor.place
             self.found.endless = True
         except FormatError:
+            if self.cursor.window.spent:
+                raise
             self.found.cut = True
         except (_Stop, IndexError):
-            pass
+            self.found.endless = self._torn()
         return self.found
+
+    def _torn(self) -> bool:
+        """Whether the end of a frame is within the last instruction: CPython may lose what lies in front of it."""
+        return self.found.end < self.frame < self.cursor.place
 
     def step(self, code: bytes) -> None:
         """Follow one instruction."""
@@ -135,7 +151,7 @@ class _Machine:
         elif code in b"cio\x93\x81\x92Rb\x82\x83\x84":
             self._act(code)
         elif code == b".":
-            self.found.value = self.stack.pop()
+            self.found.value = self._pop()
             self.found.complete = not self.stack
             self.found.end = self.cursor.place
             raise _Stop
@@ -143,7 +159,7 @@ class _Machine:
             self._other(code)
 
     def _text(self, code: bytes) -> None:
-        size = self.cursor.number(_TEXTS[code])
+        size = self.found.declared = self.cursor.number(_TEXTS[code])
         kept = self.cursor.peek(min(size, _MAX_KEPT))
         self.cursor.skip(size)
         self.stack.append(kept.decode("utf-8", "replace") if code in _DECODED else kept)
@@ -152,10 +168,8 @@ class _Machine:
         cursor = self.cursor
         if code == b"\x80":
             self.found.protocol = cursor.number("<B")
-            if self.found.protocol > 5:
-                raise _Stop
         elif code == b"\x95":
-            cursor.skip(8)
+            self.frame = cursor.number("<Q") + cursor.place
         elif code in b"\x8a\x8b":
             size = cursor.number("<B" if code == b"\x8a" else "<I")
             kept = cursor.peek(min(size, 64))
@@ -169,25 +183,34 @@ class _Machine:
                 raise _Stop  # it fails at once without a loader of its own, and every ZIP begins so
             self.stack.append(Persistent(cursor.line(_MAX_LINE)[:_MAX_KEPT].decode("ascii", "replace")))
         elif code == b"Q":
-            self.stack.append(Persistent(self.stack.pop()))
+            self.stack.append(Persistent(self._pop()))
         elif code == b"0":
             self.stack.pop()
         elif code == b"1":
             self._marked()
         elif code == b"2":
-            self.stack.append(self.stack[-1])
+            self.stack.append(self._top())
         elif code == b"\x97":
             self.stack.append(Persistent("buffer"))
         elif code != b"\x98":
             raise _Stop
 
+    def _top(self) -> Value:
+        """Return the last value."""
+        if self.stack[-1] is _MARK:
+            raise _Stop
+        return self.stack[-1]
+
+    def _pop(self) -> Value:
+        """Take the last value."""
+        self._top()
+        return self.stack.pop()
+
     def _marked(self) -> list[Value]:
         """Take what lies above the last mark, and the mark."""
         place = len(self.stack) - 1
         while self.stack[place] is not _MARK:
-            place -= 1
-            if place < 0:
-                raise _Stop
+            place -= 1  # without a mark the index leaves the stack, which ends the pickle
         values = self.stack[place + 1 :]
         del self.stack[place:]
         return values
@@ -199,43 +222,36 @@ class _Machine:
         elif code in b"]})\x8f":
             stack.append(Items({b"]": "list", b"}": "dict", b")": "tuple", b"\x8f": "set"}[code]))
         elif code in b"\x85\x86\x87":
-            count = code[0] - 0x84
-            values = stack[-count:]
-            if len(values) < count or any(value is _MARK for value in values):
-                raise _Stop
-            del stack[-count:]
-            stack.append(Items("tuple", values))
+            stack.append(Items("tuple", [self._pop() for _ in range(code[0] - 0x84)][::-1]))
         elif code in b"ltd\x91":
             stack.append(
                 Items({b"l": "list", b"t": "tuple", b"d": "dict", b"\x91": "set"}[code], self._marked())
             )
         else:
             if code == b"a":
-                values = [stack.pop()]
+                values = [self._pop()]
             elif code == b"s":
-                values = [stack.pop(), stack.pop()][::-1]
+                values = [self._pop(), self._pop()][::-1]
             else:
                 values = self._marked()
-            self._put(stack[-1], values, pairs=code in b"su")
+            self._put(self._top(), values, pairs=code in b"su")
 
     def _put(self, target: Value, values: list[Value], *, pairs: bool) -> None:
-        if target is _MARK or any(value is _MARK for value in values):
-            raise _Stop
         if isinstance(target, Items):
             target.values += values
+        elif isinstance(target, Global):
+            self.found.acts = True
         elif isinstance(target, Call):
             step = 2 if pairs else 1
             for place in range(0, len(values) - step + 1, step):
                 target.items.append((values[place], values[place + step - 1]))
-        else:
-            raise _Stop
 
     def _remember(self, code: bytes) -> None:
         if code in b"pg":
-            line = self.cursor.line(24)
-            if not line.isdigit():
+            line = self.cursor.line(_MAX_LINE)
+            if _INTEGER.match(line) is None:
                 raise _Stop
-            place = int(line)
+            place = _number(line)
         elif code == b"\x94":
             place = len(self.memo)
         else:
@@ -245,9 +261,7 @@ class _Machine:
                 raise _Stop
             self.stack.append(self.memo[place])
         else:
-            if self.stack[-1] is _MARK:
-                raise _Stop
-            self.memo[place] = self.stack[-1]
+            self.memo[place] = self._top()
 
     def _act(self, code: bytes) -> None:
         """Note what would import, call or set."""
@@ -257,7 +271,7 @@ class _Machine:
             made = self._name(_dotted(module), _dotted(name))
             stack.append(made if code == b"c" else self._call(made, Items("tuple", self._marked())))
         elif code == b"\x93":
-            name_, module_ = stack.pop(), stack.pop()
+            name_, module_ = self._pop(), self._pop()
             if not isinstance(name_, str) or not isinstance(module_, str):
                 raise _Stop
             stack.append(self._name(module_, name_))
@@ -266,20 +280,19 @@ class _Machine:
             number = cursor.number({b"\x82": "<B", b"\x83": "<H", b"\x84": "<i"}[code])
             stack.append(Global("copyreg extension", str(number)))
         elif code == b"b":
-            state = stack.pop()
-            if isinstance(stack[-1], Call):
-                stack[-1].state = state
+            state, target = self._pop(), self._top()
+            self.found.acts |= isinstance(target, Global)
+            if isinstance(target, Call):
+                target.state = state
         elif code == b"o":
             values = self._marked()
             stack.append(self._call(values[0], Items("tuple", values[1:])))
         else:
-            more = [stack.pop()] if code == b"\x92" else []
-            arguments = stack.pop()
-            stack.append(self._call(stack.pop(), Items("tuple", [arguments, *more]) if more else arguments))
+            more = [self._pop()] if code == b"\x92" else []
+            arguments = self._pop()
+            stack.append(self._call(self._pop(), Items("tuple", [arguments, *more]) if more else arguments))
 
     def _call(self, function: Value, arguments: Value) -> Call:
-        if function is _MARK or arguments is _MARK:
-            raise _Stop
         self.found.acts |= isinstance(function, (Global, Call))
         return Call(function, arguments)
 
@@ -290,7 +303,11 @@ class _Machine:
 
 
 def follow(window: Window, start: int = 0) -> Pickle:
-    """Follow the pickle that begins at a byte, as far as it goes. Never raises for what is in it."""
+    """Follow the pickle that begins at a byte, as far as it goes.
+
+    Raises:
+        FormatError: the limits of the file are spent; nothing else that is in it.
+    """
     return _Machine(window, start).run()
 
 
@@ -301,12 +318,22 @@ def _literal(code: bytes, line: bytes) -> Value:
         raise _Stop
     if code in b"SV":
         return line.strip(b"'\"")[:_MAX_KEPT].decode("utf-8", "replace")
-    if len(line) > 400:
+    if code == b"F":
+        try:
+            return float(line.split(b"\0", 1)[0])
+        except ValueError as exc:
+            raise _Stop from exc
+    if _INTEGER.match(line) is None:
         raise _Stop
+    return _number(line)
+
+
+def _number(line: bytes) -> int:
+    """Return the decimal number that a line begins with; 0 for one in another form."""
     try:
-        return float(line) if code == b"F" else int(line.rstrip(b"L"))
-    except ValueError as exc:
-        raise _Stop from exc
+        return int(line.split(b"\0", 1)[0].rstrip(b"Ll").lstrip(b"+0") or b"0")
+    except ValueError:
+        return 0
 
 
 def _dotted(line: bytes) -> str:
@@ -323,9 +350,10 @@ def is_pickle(found: Pickle, size: int, *, part: bool = False) -> bool:
     A pickle acts before it fails: so one that would call what it imports counts, whether it ends or not. What only
     makes values counts if it ends, or goes on for long, under a protocol that announces itself; without one it has to
     end with the file, for any text that begins with ``N.`` is a pickle too. Of ``part`` of a file whatever can go on
-    as a pickle counts as one.
+    as a pickle counts as one; a first text whose length could be four letters of another text cannot.
     """
-    if found.acts or found.endless or (part and found.cut and (found.steps or found.protocol)):
+    begun = found.steps or found.protocol or 0 < found.declared < _LETTERS
+    if found.acts or found.endless or (part and found.cut and begun):
         return True
     if found.names and (found.complete or found.protocol >= 2):
         return True

@@ -102,6 +102,11 @@ class Window:
             raise FormatError(f"it ends at byte {offset + len(found)}, before its size")
         return found
 
+    @property
+    def spent(self) -> bool:
+        """Whether a limit on the work in all was passed."""
+        return self._budget.read < 0 or self._budget.steps < 0
+
     def step(self, count: int = 1) -> None:
         """Count values that are read.
 
@@ -222,10 +227,12 @@ class Cursor:
     def line(self, most: int) -> bytes:
         """Return at most the first ``most`` bytes of a line, and go behind the line feed that ends it.
 
+        A last line without one lacks its last byte, since that is how CPython's unpicklers read it.
+
         Raises:
-            FormatError: nothing ends it.
+            FormatError: there is none.
         """
-        kept = b""
+        kept, start = b"", self.place
         while True:
             data = self.peek(min(_PAGE, self.left))
             found = data.find(b"\n")
@@ -233,8 +240,10 @@ class Cursor:
             if found >= 0:
                 self.place += found + 1
                 return kept
+            if not data and self.place == start:
+                raise FormatError(f"no line stands at byte {self.place}")
             if not data:
-                raise FormatError(f"a line at byte {self.place} has no end")
+                return kept[: self.place - start - 1]
             self.place += len(data)
 
 

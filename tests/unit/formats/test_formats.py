@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import pickle
+import random
 import struct
 import tarfile
 import zipfile
@@ -19,10 +20,12 @@ import pytest
 from steelyard.errors import FormatError
 from steelyard.formats import safetensors
 from steelyard.formats.inspect import inspect
+from steelyard.formats.pickles import follow, is_pickle
 from steelyard.formats.report import CODE, MAX_TENSORS, External, FormatReport, Tensor, runs_code
 from steelyard.formats.summary import HEADING, library, lines, parameters, preview
 from steelyard.formats.window import Memory, Window
-from tests.support import torchlike
+from tests.support import torchlike, unpicklers
+from tests.support.unpicklers import program
 
 REAL = Path(__file__).parents[2] / "vectors" / "formats.zip"
 
@@ -198,10 +201,30 @@ def test_what_a_pickle_would_import_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["N.", "I am a text.\n", "cats and dogs\nare animals.\n", "a,b\n1,2\n", "", "K", "(lp0\n"]
+    "text",
+    [
+        *("N.", "I am a text.\n", "cats and dogs\nare animals.\n", "a,b\n1,2\n", "", "K", "(lp0\n"),
+        *(
+            "Sun\n0Sea\n0Sky\n0N.",
+            "S'un\n0Sea'\n0N.",
+            "I see\n0I am\n0N.",
+            "Four\n0N0N.",
+            "cats and\ndogs\n(tR.",
+            "(c\nx\ntR.",
+        ),
+        *("N(a.", "NNN(R.", "Np x\n0N0N.", "Ng7\n0N.", "K7\x00N.", "NNt0N.", "0N0N0N."),
+    ],
 )
 def test_texts_are_no_pickles(text: str) -> None:
     assert look(text.encode()).format in ("text", "binary")
+
+
+def test_whatever_cpython_would_call_is_seen() -> None:
+    chance = random.Random(20261130)
+    programs = [program(chance) for _ in range(6000)]
+    acting = [data for data in programs if unpicklers.calls(data)]
+    assert len(acting) > 1000
+    assert not [data for data in acting if not is_pickle(follow(Window(Memory(data), len(data))), len(data))]
 
 
 def test_pytorch_archives() -> None:
