@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from steelyard.audit import bundle, compare, mpt, receipt
 from steelyard.chain.deployment import Deployment
 from steelyard.cli.units import parse_duration, parse_time
 from steelyard.crypto import handover, kept, keystore
+from steelyard.crypto.content import CHUNK_SIZE, HASH_SIZE, Geometry
 from steelyard.crypto.metering import Signer
 from steelyard.crypto.secret import Secret
 from steelyard.domain import (
@@ -31,9 +35,10 @@ from steelyard.domain import (
 from steelyard.domain.hash import keccak256
 from steelyard.domain.metering import MeteredTerms, Receipt, Voucher, unit_word
 from steelyard.domain.types import NATIVE, Address, AssetId, NodeId, VersionId
-from steelyard.errors import SteelyardError
+from steelyard.errors import DigestError, SteelyardError
 from steelyard.metering import evidence
 from steelyard.metering.agreement import Agreement, Place, Signed
+from steelyard.service import journal, staging
 from steelyard.service.cache import AssetCache
 from steelyard.service.sealing import _read_record
 from tests.fuzz.target import ROOT, Run, Target, literal, same, scratch
@@ -298,7 +303,70 @@ def _amount(data: bytes) -> None:
     )
 
 
+def _sealing(data: bytes) -> None:
+    """Read what is left of a seal journal: a record is written back as it is."""
+    path = scratch() / "journal"
+    path.write_bytes(data)
+    handle = os.open(path, os.O_RDWR)
+    try:
+        found = journal.SealJournal(handle, size=_JOURNALED)
+        for index in range(3):
+            before, record = path.read_bytes(), found.get(index)
+            if record is not None:
+                found.put(index, record)
+                assert path.read_bytes() == before
+        again = journal.SealJournal(handle, size=_JOURNALED)
+        assert again.salt == found.salt and len(found.salt) == 32
+    finally:
+        os.close(handle)
+
+
+_JOURNALED = 2 * CHUNK_SIZE + 1
+
+
+def _sealing_seeds() -> Iterator[bytes]:
+    path = scratch() / "journal-seed"
+    handle = os.open(path, os.O_RDWR | os.O_CREAT)
+    try:
+        made = journal.SealJournal(handle, size=_JOURNALED)
+        yield path.read_bytes()
+        for index in (0, 2):
+            leaves = Geometry(_JOURNALED).chunk_leaves(index)
+            part = journal.Sealed(
+                block=bytes(32), tag=bytes(16), root=bytes(32), salted=bytes(HASH_SIZE * leaves)
+            )
+            made.put(index, part)
+        yield path.read_bytes()
+    finally:
+        os.close(handle)
+
+
+def _fetching(data: bytes) -> None:
+    """Read what is left of a pull: which roots are there, and a file of which a part is."""
+    folder = scratch() / "stage"
+    shutil.rmtree(folder, ignore_errors=True)
+    stage = staging.Stage(folder)
+    size = 1 + (data[0] if data else 0)
+    entry = manifest.FileEntry(path="a", offset=9, size=size, format="text", role="other")
+    (folder / "roots").write_bytes(data[1:])
+    digest = hashlib.sha256(bytes(size)).digest()
+    (folder / f"{digest.hex()}.part").write_bytes(data[1 : 2 * size])
+    needed = staging.Needed(entry=entry, digest=digest)
+    part = staging._Part(stage, needed)
+    assert entry.offset <= part.at <= part.stop
+    try:
+        stage.check_roots(size=_JOURNALED, root=bytes(32))
+        part.write(memoryview(bytes(part.missing)))
+        part.end()
+    except staging.Spoilt:
+        assert part.resumed
+    finally:
+        part.close()
+
+
 DOCUMENTS: dict[str, Target] = {
+    "seal-journal": Target(_sealing, _sealing_seeds, ()),
+    "pull-stage": Target(_fetching, literal(bytes([40]) + b"a" * 96, bytes([9]) + bytes(64)), (DigestError,)),
     "receipts": Target(evidence.verify, _evidence_seeds),
     "settings": Target(_file("steelyard.toml", _settings), literal(_SETTINGS)),
     "deployment": Target(_file("deployment.json", Deployment.load), _deployment_seeds),

@@ -7,9 +7,10 @@ raised but the errors that a parser names is a finding. In order: what is read f
 from __future__ import annotations
 
 from tests.fuzz.documents import DOCUMENTS
+from tests.fuzz.exchanges import EXCHANGES
 from tests.fuzz.files import FILES
 from tests.fuzz.network import NETWORK
 from tests.fuzz.target import Target
 
-TARGETS: dict[str, Target] = {**FILES, **NETWORK, **DOCUMENTS}
+TARGETS: dict[str, Target] = {**FILES, **NETWORK, **EXCHANGES, **DOCUMENTS}
 """All targets, by name."""

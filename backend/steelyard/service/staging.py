@@ -70,7 +70,7 @@ class Stage:
         """
         data = self._roots.read_bytes()
         roots = [data[at : at + 32] for at in range(0, len(data), 32)]
-        if len(roots) != -(-size // CHUNK_SIZE) or bytes(32) in roots:
+        if len(data) != 32 * -(-size // CHUNK_SIZE) or bytes(32) in roots:
             return False
         try:
             check_root(roots, size=size, root=root)
