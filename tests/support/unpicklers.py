@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_MEMORY = 1 << 30
+_MEMORY = 256 << 20
 _called: list[None] = []
 
 

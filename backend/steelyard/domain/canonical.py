@@ -100,7 +100,7 @@ def _check_scalar_or(value: object, depth: int) -> None:
         if not unicodedata.is_normalized("NFC", value):
             raise ManifestError(f"{value[:80]!r} is not in Unicode NFC")
         if not value.isascii() and any(0xD800 <= ord(c) <= 0xDFFF for c in value):
-            raise ManifestError("a string holds half of a surrogate pair")
+            raise ManifestError(f"{value[:80]!a} holds half of a surrogate pair")
     elif isinstance(value, bool) or value is None or isinstance(value, float):
         raise ManifestError("the format has no floats, booleans or null")
     elif isinstance(value, int):

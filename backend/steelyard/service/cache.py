@@ -24,6 +24,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +33,7 @@ from steelyard.domain.jsontext import parse_json
 from steelyard.domain.manifest import FileEntry, Manifest
 from steelyard.domain.types import AssetId, VersionId
 from steelyard.errors import InputError, NotFoundError, SteelyardError
-from steelyard.service.files import private_folder
+from steelyard.service.files import private_folder, write_private
 from steelyard.service.locks import locked
 
 MODELS: Final = "models"
@@ -122,12 +123,8 @@ class AssetCache:
             "sealed": sealed.decode(),
             "version": known.version.hex(),
         }
-        handle, name = tempfile.mkstemp(dir=self._versions, prefix=".new-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(document, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, self._versions / f"{known.version.hex()[:16]}.json")
+        path = self._versions / f"{known.version.hex()[:16]}.json"
+        write_private(path, json.dumps(document).encode(), replace=True)
 
     def known(self, version: VersionId) -> Known | None:
         """Return what is known of a version, or None."""
@@ -195,11 +192,14 @@ class AssetCache:
         place = self.place(known.number, known.version)
         if not place.exists():
             new = Path(tempfile.mkdtemp(dir=self.path, prefix=".new-"))
-            os.chmod(new, 0o755)
-            for path, blob in files.items():
-                (new / path).parent.mkdir(parents=True, exist_ok=True)
-                link_or_copy(blob, new / path)
-            os.rename(new, place)
+            try:
+                os.chmod(new, 0o755)
+                for path, blob in files.items():
+                    (new / path).parent.mkdir(parents=True, exist_ok=True)
+                    link_or_copy(blob, new / path)
+                os.rename(new, place)
+            finally:
+                shutil.rmtree(new, ignore_errors=True)
         else:
             for path, blob in files.items():
                 target = place / path
@@ -259,9 +259,7 @@ class AssetCache:
         place = self.place(known.number, known.version)
         for entry in known.manifest.files:
             path = place / entry.path
-            if os.path.lexists(path) and (
-                path.is_symlink() or file_digest(path) != known.digests[entry.path]
-            ):
+            if os.path.lexists(path) and file_digest(path) != known.digests[entry.path]:
                 yield entry.path
 
 
@@ -305,10 +303,13 @@ def select(manifest: Manifest, include: Sequence[str], exclude: Sequence[str]) -
 
 
 def file_digest(path: Path) -> bytes:
-    """Return the SHA-256 of a file, 32 bytes; none if it cannot be read."""
+    """Return the SHA-256 of a file, 32 bytes; none if it cannot be read, or is a link or a device."""
     digest, buffer = hashlib.sha256(), memoryview(bytearray(_BLOCK))
     try:
-        with path.open("rb", buffering=0) as file:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with FileIO(handle) as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                return b""
             while count := file.readinto(buffer):
                 digest.update(buffer[:count])
     except OSError:

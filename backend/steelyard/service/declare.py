@@ -7,13 +7,13 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from steelyard.domain.manifest import FileEntry, Manifest
-from steelyard.errors import CodeError, FormatError, InputError
+from steelyard.errors import CodeError, FormatError
 from steelyard.formats.inspect import inspect
 from steelyard.formats.report import FormatReport, runs_code
-from steelyard.service.source import Input
+from steelyard.service.source import File, Input
 
 _WEIGHTS: Final = frozenset(
     {"safetensors", "onnx", "gguf", "pytorch", "torchscript", "keras", "keras-hdf5", "hdf5", "skops", "joblib", "pickle",
@@ -72,12 +72,10 @@ def look_into(place: Path, *, name: str) -> FormatReport:
         InputError: it cannot be read.
     """
     try:
-        with _open(place) as file:
+        with File(place) as file:
             return inspect(file, os.fstat(file.fileno()).st_size, name=name)
     except FormatError as exc:
         raise FormatError(f"{name!a}: {exc}") from exc
-    except OSError as exc:
-        raise InputError(f"cannot read {place}: {exc.strerror}") from exc
 
 
 def compare(places: Mapping[str, Path], wanted: Sequence[FileEntry], *, allow_code: bool) -> tuple[str, ...]:
@@ -147,7 +145,3 @@ def _check_external(path: str, report: FormatReport, sizes: dict[str, int]) -> N
             raise FormatError(
                 f"{path!a}: its weights end at byte {external.end} of {external.path[:80]!a}, which has {sizes[target]}"
             )
-
-
-def _open(place: Path) -> BinaryIO:
-    return os.fdopen(os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from steelyard.errors import InputError, RefusedError
@@ -35,6 +37,21 @@ def write_private(path: Path, data: bytes, *, replace: bool = False) -> None:
         raise RefusedError(f"{path} exists, and is not overwritten") from exc
     except OSError as exc:
         raise InputError(f"cannot write {path}: {exc.strerror}") from exc
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Say of an error of the file system where it was; ``place`` if it does not know itself.
+
+    Raises:
+        InputError: something cannot be written.
+    """
+    try:
+        yield
+    except ConnectionError:
+        raise  # of somebody who no longer reads what he is told
+    except OSError as exc:
+        raise InputError(f"cannot write {exc.filename or place}: {exc.strerror}") from exc
 
 
 def private_folder(path: Path) -> Path:

@@ -10,6 +10,7 @@ A record counts if its check is right, so one that was cut off counts as none.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ class SealJournal:
         ):
             body = _MAGIC + secrets.token_bytes(32) + size.to_bytes(8, "big")
             os.ftruncate(handle, 0)
-            os.pwrite(handle, body + sha256(body).digest(), 0)
+            self._write(body + sha256(body).digest(), 0)
         self.salt = body[len(_MAGIC) : len(_MAGIC) + 32]
 
     def get(self, index: int) -> Sealed | None:
@@ -73,9 +74,13 @@ class SealJournal:
         )
 
     def put(self, index: int, sealed: Sealed) -> None:
-        """Write a chunk's record; its block is in the store."""
+        """Write a chunk's record; its block is in the store.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         body = (sealed.block + sealed.tag + sealed.root + sealed.salted).ljust(_RECORD - 32, b"\0")
-        os.pwrite(self._handle, body + self._check(index, body), _HEADER + index * _RECORD)
+        self._write(body + self._check(index, body), _HEADER + index * _RECORD)
 
     def records(self) -> Iterator[Sealed]:
         """Yield the records of all chunks, in order; each must be there."""
@@ -83,6 +88,10 @@ class SealJournal:
             record = self.get(index)
             assert record is not None  # written by this process, or looked at by it
             yield record
+
+    def _write(self, data: bytes, at: int) -> None:
+        if os.pwrite(self._handle, data, at) != len(data):  # how a disk that becomes full says so first
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _check(self, index: int, body: bytes) -> bytes:
         return sha256(self.salt + index.to_bytes(8, "big") + body).digest()

@@ -37,6 +37,7 @@ from steelyard.service.checked import kept_roots
 from steelyard.service.chunks import Opened
 from steelyard.service.context import Context
 from steelyard.service.declare import compare
+from steelyard.service.files import writing
 from steelyard.service.keyring import Keyring
 from steelyard.service.keys import OwnKey, Received, find_proof, from_purchase, no_key, received
 from steelyard.service.naming import asset_name, find_purchase, find_version
@@ -66,7 +67,7 @@ def pull(
     if dest is None and cache.has(version.number, version.id, wanted):
         return cache.place(version.number, version.id)
     target = None if dest is None else _free(Path(os.path.abspath(dest)))
-    with cache.lock():
+    with writing(cache.path), cache.lock():
         source = _Source(context, version, item, name=name, cache=cache, folder=folder)
         known = source.known()
         if target is not None and _is_there(target, wanted, known):
@@ -310,15 +311,21 @@ def _free(dest: Path) -> Path:
 
 
 def _is_there(dest: Path, wanted: Sequence[FileEntry], known: Known) -> bool:
-    """Whether a folder has the files already.
+    """Whether a folder has the files already, itself and not by links.
 
     Raises:
         InputError: it holds something else.
     """
-    if not dest.exists() or not any(dest.iterdir()):
-        return False
-    if all(file_digest(dest / entry.path) == known.digests[entry.path] for entry in wanted):
-        return True
+    with writing(dest):
+        if not dest.exists() or not any(dest.iterdir()):
+            return False
+        own = dest.resolve()
+        places = [own / entry.path for entry in wanted]
+        if all(place.resolve() == place for place in places) and all(
+            file_digest(place) == known.digests[entry.path]
+            for place, entry in zip(places, wanted, strict=True)
+        ):
+            return True
     raise InputError(f"{dest} exists and holds something else: choose another place")
 
 
@@ -334,24 +341,25 @@ def _into_cache(cache: AssetCache, known: Known, files: Mapping[str, tuple[Path,
 
 def _into_folder(dest: Path, files: Mapping[str, tuple[Path, bool]]) -> Path:
     """Put files into a folder of the caller's, all at once: new ones by a link, others as copies of their own."""
-    dest.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=dest.parent, prefix=f".{dest.name[:100]}-"))
-    try:
-        os.chmod(temporary, 0o755)
-        used: set[Path] = set()
-        for path, (source, new) in files.items():
-            place = temporary / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if new and source not in used:
-                used.add(source)
-                link_or_copy(source, place)
-            else:
-                copy(source, place)
+    with writing(dest):
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=dest.parent, prefix=f".{dest.name[:100]}-"))
         try:
-            os.rename(temporary, dest)  # replaces an empty folder, and nothing else
-        except OSError as exc:
-            raise InputError(f"{dest} exists and holds something else: choose another place") from exc
-        sync_folder(dest.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            os.chmod(temporary, 0o755)
+            used: set[Path] = set()
+            for path, (source, new) in files.items():
+                place = temporary / path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                if new and source not in used:
+                    used.add(source)
+                    link_or_copy(source, place)
+                else:
+                    copy(source, place)
+            try:
+                os.rename(temporary, dest)  # replaces an empty folder, and nothing else
+            except OSError as exc:
+                raise InputError(f"{dest} exists and holds something else: choose another place") from exc
+            sync_folder(dest.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     return dest

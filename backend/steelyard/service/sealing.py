@@ -12,9 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import secrets
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -41,7 +39,7 @@ from steelyard.formats.summary import preview as show_inside
 from steelyard.service import source as sources
 from steelyard.service.context import Context
 from steelyard.service.declare import declare
-from steelyard.service.files import private_folder
+from steelyard.service.files import private_folder, write_private, writing
 from steelyard.service.journal import Sealed, SealJournal
 from steelyard.service.locks import locked
 from steelyard.service.public import CARD, CIPHERTEXT, LEAVES, MANIFEST, MAX_CARD, NODE, TAGS, Progress
@@ -128,7 +126,8 @@ def seal_folder(
     record = _record_path(context, source, asset, node, text)
     private_folder(record.parent)
     _sweep(record.parent)
-    with locked(record.with_suffix(".journal")) as handle, context.store.adding():
+    journal_path = record.with_suffix(".journal")
+    with writing(journal_path), locked(journal_path) as handle, context.store.adding():
         salt, finished = _read_record(record)
         if finished is None or not context.store.has(finished[0]):
             # A record whose folder is gone: the same bytes would be sealed under the same key, which is safe, but
@@ -138,7 +137,7 @@ def seal_folder(
             kappa = _kappa(context, salt, asset)
             finished = _seal(context, source, journal, kappa=kappa, node=node, card=text, progress=progress)
             _write_record(record, salt, *finished)
-        record.with_suffix(".journal").unlink(missing_ok=True)
+        journal_path.unlink(missing_ok=True)
     assert salt is not None  # every record has one
     cid, root, size = finished
     kappa = _kappa(context, salt, asset)
@@ -318,7 +317,8 @@ def _sweep(folder: Path) -> None:
 def _own_card(source: sources.Input) -> str | None:
     for file, place in zip(source.files, source.places, strict=True):
         if file.path == CARD:
-            return place.read_text("utf-8", "replace")
+            with sources.File(place) as opened:
+                return opened.read(MAX_CARD + 1).decode("utf-8", "replace")
     return None
 
 
@@ -346,11 +346,5 @@ def _read_record(path: Path) -> tuple[bytes | None, tuple[str, bytes, int] | Non
 
 
 def _write_record(path: Path, salt: bytes, cid: str, root: bytes, size: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = json.dumps({"cid": cid, "keySalt": salt.hex(), "root": root.hex(), "size": size}).encode()
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".sealing-")
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(name, path)
+    data = {"cid": cid, "keySalt": salt.hex(), "root": root.hex(), "size": size}
+    write_private(path, json.dumps(data).encode(), replace=True)

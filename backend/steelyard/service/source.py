@@ -105,7 +105,10 @@ def find(folder: Path) -> Input:
     files = []
     for path, place in found:
         role = _ROLES.get(Path(path).suffix.lower(), "other")
-        size = place.lstat().st_size
+        try:
+            size = place.lstat().st_size
+        except OSError as exc:
+            raise _unreadable(place, exc) from exc
         files.append(SourceFile(path=path, size=size, format="binary", role=role, sha256=bytes(32)))
     _ = manifests.build(files, key_salt=bytes(32))
     return Input(files=tuple(files), places=tuple(place for _, place in found), marks=Marks())
@@ -142,7 +145,7 @@ def _hash(
     room, done, total = CHUNK_SIZE - start % CHUNK_SIZE, 0, sum(sizes)
     for place, size in zip(places, sizes, strict=True):
         digest, left = hashlib.sha256(), size
-        with _open(place) as file:
+        with File(place) as file:
             while left:
                 block = file.read(min(left, room))
                 if not block:
@@ -212,7 +215,8 @@ class Plaintext:
             end = min(stop, self._offsets[number + 1])
             if end > at:
                 places.append(self._source.places[number])
-                parts.append(_read(places[-1], at - self._offsets[number], end - at))
+                with File(places[-1]) as file:
+                    parts.append(file.part(at - self._offsets[number], end - at))
             at, number = end, number + 1
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         if len(data) != stop - start:
@@ -233,16 +237,6 @@ def _different(places: Sequence[Path]) -> InputError:
     return InputError(f"{', '.join(map(str, places[:3]))} changed while it was sealed: publish again")
 
 
-def _read(place: Path, offset: int, length: int) -> bytes:
-    with _open(place) as file:
-        data = os.pread(file.fileno(), length, offset)
-        while len(data) < length and (
-            more := os.pread(file.fileno(), length - len(data), offset + len(data))
-        ):
-            data += more
-    return data
-
-
 def walk(folder: Path) -> list[tuple[str, Path]]:
     """Return path in the version and place on the disk of every file that would be published, in no order.
 
@@ -251,33 +245,80 @@ def walk(folder: Path) -> list[tuple[str, Path]]:
     """
     try:
         mode = folder.stat().st_mode
+        if stat.S_ISREG(mode) and not folder.is_symlink():
+            return [(unicodedata.normalize("NFC", folder.name), folder)]
+        if not stat.S_ISDIR(mode):
+            raise _no_file(str(folder))
+        found: list[tuple[str, Path]] = []
+        todo = [(folder, "")]
+        while todo:
+            at, prefix = todo.pop()
+            with os.scandir(at) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    path = prefix + unicodedata.normalize("NFC", entry.name)
+                    if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
+                        raise _no_file(entry.path)
+                    if entry.is_dir():
+                        todo.append((Path(entry.path), path + "/"))
+                    else:
+                        found.append((path, Path(entry.path)))
     except OSError as exc:
-        raise InputError(f"cannot read {folder}: {exc.strerror}") from exc
-    if stat.S_ISREG(mode):
-        return [(unicodedata.normalize("NFC", folder.name), folder)]
-    found: list[tuple[str, Path]] = []
-    todo = [(folder, "")]
-    while todo:
-        at, prefix = todo.pop()
-        with os.scandir(at) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                path = prefix + unicodedata.normalize("NFC", entry.name)
-                if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
-                    raise InputError(f"{entry.path} is a link or a device; put the file itself there")
-                if entry.is_dir():
-                    todo.append((Path(entry.path), path + "/"))
-                else:
-                    found.append((path, Path(entry.path)))
+        raise _unreadable(Path(exc.filename or folder), exc) from exc
     return found
 
 
-def _open(place: Path) -> FileIO:
-    try:
-        return FileIO(os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
-    except OSError as exc:
-        raise InputError(f"cannot read {place}: {exc.strerror}") from exc
+class File(FileIO):
+    """A file of the seller's, open for reading; its errors say which one it is."""
+
+    def __init__(self, place: Path) -> None:
+        """Open it.
+
+        Raises:
+            InputError: it cannot be opened, or is no file any more.
+        """
+        self._place = place
+        try:
+            # Without waiting, as for the other end of a pipe that took the place of a file.
+            handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as exc:
+            raise _unreadable(place, exc) from exc
+        super().__init__(handle, "rb")
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            self.close()
+            raise _changed(place)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return at most ``size`` bytes.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        try:
+            return super().read(size)
+        except OSError as exc:
+            raise _unreadable(self._place, exc) from exc
+
+    def part(self, offset: int, length: int) -> bytes:
+        """Return the bytes from ``offset`` on, fewer only at the end.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+        self.seek(offset)
+        data = self.read(length)
+        while len(data) < length and (more := self.read(length - len(data))):
+            data += more
+        return data
+
+
+def _unreadable(place: Path, exc: OSError) -> InputError:
+    return InputError(f"cannot read {place}: {exc.strerror}")
+
+
+def _no_file(path: str) -> InputError:
+    return InputError(f"{path!a} is a link or a device; put the file itself there")
 
 
 def default_card(name: str, files: Sequence[SourceFile]) -> str:

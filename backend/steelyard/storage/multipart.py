@@ -50,9 +50,9 @@ class Body:
         lengths = _all(headers, "Content-Length")
         codings = _all(headers, "Transfer-Encoding")
         # Two framings in one request are how requests are smuggled past a proxy.
-        if len(lengths) + len(codings) > 1 or (codings and codings[0].strip().lower() != "chunked"):
+        if len(lengths) + len(codings) > 1 or (codings and codings[0].lower() != "chunked"):
             raise InputError("the request must have one Content-Length, or Transfer-Encoding: chunked")
-        if lengths and not re.fullmatch(r"[0-9]{1,18}", lengths[0].strip()):
+        if lengths and not re.fullmatch(r"[0-9]{1,18}", lengths[0]):
             raise InputError("malformed Content-Length")
         self.chunked = bool(codings)
         self.finished = False
@@ -224,5 +224,5 @@ class Form:
 
 def _all(headers: Mapping[str, str] | Message, name: str) -> list[str]:
     if isinstance(headers, Message):
-        return [str(value) for value in headers.get_all(name, [])]
-    return [headers[name]] if name in headers else []
+        return [str(value).strip(" \t") for value in headers.get_all(name, [])]
+    return [headers[name].strip(" \t")] if name in headers else []

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import resource
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -249,6 +250,18 @@ def test_two_at_once_seal_once(store: Failing, folder: Path, tmp_path: Path) -> 
 
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(attempt, range(4)))) == 1
+
+
+def test_a_journal_that_cannot_be_written(seller: Market, store: Failing, folder: Path) -> None:
+    """A disk that becomes full takes a part first, and says nothing."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot write .*\.journal: No space left"):
+            seal(seller, folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert seal(seller, folder).files == 3
 
 
 def test_a_dry_run_stores_nothing(seller: Market, store: Failing, folder: Path) -> None:

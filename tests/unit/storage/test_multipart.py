@@ -92,6 +92,8 @@ def test_other_content_types_are_refused(content_type: str) -> None:
         {"Content-Length": "-1"},
         {"Content-Length": "+1"},
         {"Content-Length": "1_0"},
+        {"Content-Length": "4\x1d"},
+        {"Transfer-Encoding": "chunked\x1d"},
         {"Content-Length": "11"},
     ],
 )
