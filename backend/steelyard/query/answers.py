@@ -251,7 +251,7 @@ class Asset:
         registered_at: when.
         epoch: transfers so far.
         latest: its newest version, or None.
-        offers: open offers, cheapest first, at most 20.
+        offers: open offers of a version that is on sale, cheapest first, at most 20.
         sales: purchases that were not refunded.
         card: of the newest version that the store has a card of, or None.
     """

@@ -110,9 +110,9 @@ class AssetQuery:
         metric: name of a metric that the card reports, such as ``accuracy``.
         kind: model or dataset.
         owner: present owner.
-        currency: that an open offer asks for; zero address for the native coin.
-        at_most: highest price of an open offer in ``currency`` (native coin if that is None).
-        on_sale: has an open offer.
+        currency: that an open offer of a version on sale asks for; zero address for the native coin.
+        at_most: highest price of such an offer in ``currency`` (native coin if that is None).
+        on_sale: has such an offer.
         code: the newest version has, or has no files that run code when they are loaded; not known is neither.
         sort: order; relevance needs ``text``, price needs one currency (native if None).
         descending: reversed; None for what is usual for the sort.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from steelyard.domain.types import NATIVE, AssetId, AssetKind
+from steelyard.domain.types import NATIVE, AssetId, AssetKind, Stage
 from steelyard.domain.words import words as words_of
 from steelyard.errors import InputError, NotFoundError
 from steelyard.indexer.database import Reader
@@ -37,7 +37,12 @@ _FOLDER: Final = (
 )
 # The one that would be bought: its mark is not that of an older one which the store has.
 _NEWEST: Final = "(SELECT v.folder FROM versions v WHERE v.asset = a.id ORDER BY v.number DESC LIMIT 1)"
-_OPEN: Final = "o.asset = a.id AND o.closed_at IS NULL AND o.epoch = a.epoch"
+_ON_SALE: Final = ", ".join(str(int(stage)) for stage in Stage if stage.on_sale)
+# Open, and a version that it is good for can be bought.
+_OPEN: Final = (
+    "o.asset = a.id AND o.closed_at IS NULL AND o.epoch = a.epoch AND EXISTS (SELECT 1 FROM versions w"
+    f" WHERE w.asset = o.asset AND w.flagged_at IS NULL AND w.stage IN ({_ON_SALE}) AND (o.version IS NULL OR w.id = o.version))"
+)
 _SALES: Final = "(SELECT COUNT(*) FROM purchases s WHERE s.asset = a.id AND s.state IN (1, 2, 3, 5))"
 _ASSET: Final = (
     f"a.id, a.name, a.kind, a.creator, a.owner, a.royalty, a.registered_at, a.epoch, {_SALES}, {_FOLDER}"
@@ -103,7 +108,7 @@ def search(reader: Reader, query: AssetQuery) -> AssetPage:
 
 
 def asset(reader: Reader, asset_id: AssetId) -> Asset:
-    """Return an asset with its newest version, open offers and card.
+    """Return an asset with its newest version, the offers that it can be bought under, and card.
 
     Raises:
         NotFoundError: there is none, as far as the index is.
@@ -116,8 +121,7 @@ def asset(reader: Reader, asset_id: AssetId) -> Asset:
         f"SELECT {VERSION} FROM versions v WHERE v.asset = ? ORDER BY v.number DESC LIMIT 1", (asset_id,)
     )
     offers = reader.rows(
-        f"SELECT {OFFER} FROM offers o JOIN assets a ON a.id = o.asset WHERE o.asset = ? AND o.closed_at IS NULL"
-        " AND o.epoch = a.epoch ORDER BY o.price, o.pos LIMIT ?",
+        f"SELECT {OFFER} FROM offers o JOIN assets a ON {_OPEN} WHERE o.asset = ? ORDER BY o.price, o.pos LIMIT ?",
         (asset_id, SHOWN_OFFERS),
     )
     return Asset(

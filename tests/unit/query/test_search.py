@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from steelyard.domain.types import AssetKind, OfferKind
+from steelyard.domain.types import AssetKind, OfferKind, Stage
 from steelyard.errors import AmountError, InputError, NotFoundError
 from steelyard.query.audit import Audit
 from steelyard.query.model import AssetQuery, OfferQuery, PurchaseQuery, Sort, VersionQuery
@@ -234,6 +234,42 @@ def test_a_transfer_closes_offers(shop: Shop) -> None:
     assert audit.asset(assets["digits"]).offers == ()
     assert audit.asset(assets["digits"]).owner == BOB
     assert names(shop, on_sale=True) == ["whisper"]
+
+
+def priced(shop: Shop) -> tuple[list[str], list[str], list[int]]:
+    """Return what is on sale, what is sorted by price, and the prices of digits."""
+    audit, _, assets = shop
+    on_sale, by_price = names(shop, on_sale=True), names(shop, sort=Sort.PRICE)
+    assert sorted(on_sale) == sorted(set(names(shop)) - set(names(shop, on_sale=False)))
+    prices = [offer.price for offer in audit.asset(assets["digits"]).offers]
+    for price in (*prices, 1, 500):
+        assert ("digits" in names(shop, at_most=price)) is (min(prices, default=501) <= price)
+    return on_sale, by_price, prices
+
+
+def test_an_offer_of_nothing_that_is_on_sale_is_no_price(shop: Shop) -> None:
+    audit, world, assets = shop
+    (version,) = (item for item in world.versions.values() if item.asset == assets["digits"])
+    both = ["whisper", "digits"]
+    assert priced(shop) == (both, both, [500])
+    for stage in (Stage.DRAFT, Stage.VALIDATED, Stage.DEPRECATED, Stage.RETIRED):
+        world.move(version, stage)
+        world.tick()
+        world.feed(audit.database)
+        wanted = (both, both, [500]) if stage is Stage.DEPRECATED else (["whisper"], ["whisper"], [])
+        assert priced(shop) == wanted, stage
+    # Another version is sold under the same offer, and under one of its own.
+    newer = world.publish(assets["digits"])
+    terms = world.offer(assets["digits"], price=1, version=newer.id)
+    world.offer(assets["digits"], price=2, version=version.id)
+    world.tick()
+    world.feed(audit.database)
+    assert priced(shop) == (both, ["whisper", "digits"], [1, 500])
+    purchase = world.buy(newer, terms)
+    world.log("VersionFlagged", assets["digits"], newer.id, BOB, purchase, 1)
+    world.tick()
+    world.feed(audit.database)
+    assert priced(shop) == (["whisper"], ["whisper"], [])
 
 
 @pytest.mark.parametrize(
