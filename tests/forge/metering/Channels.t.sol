@@ -306,15 +306,22 @@ contract ChannelsTest is Meter {
         uses[0] = IChannels.Use(channel, 30 * PRICE, 30, 30, ROOT);
         _requireLog(IChannels.UsageClaimed.selector, _meteredOffer(asset, terms), payee, abi.encode(uses));
         assertEq(treasury.balanceOf(node, address(0)), 30 * PRICE, "node");
-        // The next one pays the difference.
+        // The next one pays the difference, and says so.
+        vm.recordLogs();
         assertEq(_claim(terms, _voucher(terms, 1, 50, ROOT)), 20 * PRICE, "difference");
+        uses[0] = IChannels.Use(channel, 20 * PRICE, 50, 50, ROOT);
+        _requireLog(IChannels.UsageClaimed.selector, _meteredOffer(asset, terms), payee, abi.encode(uses));
         assertEq(address(channels).balance, 1 ether - 50 * PRICE, "holding");
     }
 
     function test_claim_upToTheDepositAndMoreAfterATopUp() external {
         bytes32 channel = _openChannel(terms, 1, 10 * PRICE);
         Voucher memory v = _voucher(terms, 1, 15, ROOT);
+        vm.recordLogs();
         assertEq(_claim(terms, v), 10 * PRICE, "the deposit");
+        IChannels.Use[] memory uses = new IChannels.Use[](1);
+        uses[0] = IChannels.Use(channel, 10 * PRICE, 15, 15, ROOT);
+        _requireLog(IChannels.UsageClaimed.selector, _meteredOffer(asset, terms), payee, abi.encode(uses));
         assertEq(_claim(terms, v), 0, "no more");
         _topUp(1, 3 * PRICE);
         assertEq(_claim(terms, v), 3 * PRICE, "the same voucher");

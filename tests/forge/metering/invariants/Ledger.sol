@@ -50,6 +50,8 @@ abstract contract Ledger is Meter {
     mapping(bytes32 payee => mapping(address currency => uint256)) public owed;
     mapping(address currency => uint256) public gifts;
     mapping(bytes32 subject => bytes32) public heads;
+    // of a channel, by the entries of claims
+    mapping(bytes32 channel => uint256) public told;
     mapping(string outcome => uint256) public count;
     uint256 public actions;
 
@@ -128,6 +130,11 @@ abstract contract Ledger is Meter {
                 )
             );
             heads[log.topics[1]] = keccak256(bytes.concat(heads[log.topics[1]], entry));
+            if (log.topics[0] != IChannels.UsageClaimed.selector) continue;
+            IChannels.Use[] memory uses = abi.decode(log.data, (IChannels.Use[]));
+            for (uint256 j; j < uses.length; ++j) {
+                told[uses[j].channel] += uses[j].amount;
+            }
         }
     }
 }

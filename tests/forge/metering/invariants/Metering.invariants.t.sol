@@ -115,6 +115,7 @@ contract MeteringInvariants is Test {
                 channels.channels(l.id);
             assertEq(deposit, l.deposit, "U2: deposit");
             assertEq(claimed, l.claimed, "U2: claimed");
+            assertEq(handler.told(l.id), l.claimed, "T2: as the entries tell");
             assertEq(uint256(state), uint256(l.state), "U4: state");
             assertEq(closesAt, l.closesAt, "U4: end of the window");
             uint256 worth = l.best * deals[l.deal].terms.price;
