@@ -13,10 +13,8 @@ from steelyard.cli.units import count, format_duration, format_size, format_time
 from steelyard.domain.types import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from steelyard.domain.types import Terms
-    from steelyard.service.results import AssetInfo, OfferInfo
+    from steelyard.service.results import AssetInfo
 
 _KIND = click.Choice(["model", "dataset"])
 _INSIDE = 40
@@ -80,7 +78,7 @@ def _list(session: Session, kind: str | None, limit: int | None) -> None:
             item.kind.name.lower(),
             str(len(item.versions)),
             str(item.sales),
-            _from(session, item.offers),
+            _from(session, item),
         )
         for item in found
     ]
@@ -89,11 +87,15 @@ def _list(session: Session, kind: str | None, limit: int | None) -> None:
         session.out.say("Nothing is published here yet.")
 
 
-def _from(session: Session, offers: Sequence[OfferInfo]) -> str:
-    prices = [offer.terms.price for offer in offers if offer.open and not any(offer.terms.currency)]
+def _from(session: Session, asset: AssetInfo) -> str:
+    """Return the least price of a version that is on sale."""
+    sold = [item.version for item in asset.versions if item.stage.on_sale and not item.flagged]
+    terms = [offer.terms for offer in asset.offers if offer.open]
+    terms = [item for item in terms if item.version in sold or (sold and not any(item.version))]
+    prices = [item.price for item in terms if not any(item.currency)]
     if prices:
         return session.money(min(prices), bytes(20)) if min(prices) else "free"
-    return "in a token" if any(offer.open for offer in offers) else "-"
+    return "in a token" if terms else "-"
 
 
 def info_lines(session: Session, found: AssetInfo, *, card: bool) -> list[str]:

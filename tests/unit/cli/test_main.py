@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import steelyard
 from steelyard import errors
 from steelyard.cli.exits import Exit, exit_of
 from steelyard.cli.main import COMMANDS, ROOT
+from steelyard.domain.types import Stage
 from tests.unit.cli.conftest import Cli
 from tests.unit.cli.stub import INFO, StubMarket
 
@@ -193,6 +195,27 @@ def test_every_result_is_one_json_document(cli: Cli) -> None:
         found = cli(*argv, "--json")
         assert found.code == 0
         json.loads(found.out)
+
+
+@pytest.mark.parametrize(
+    ("stage", "flagged", "only", "shown"),
+    [
+        (Stage.RELEASED, False, bytes(32), True),
+        (Stage.DEPRECATED, False, INFO.versions[0].version, True),
+        (Stage.RELEASED, False, b"\x77" * 32, False),
+        (Stage.RETIRED, False, bytes(32), False),
+        (Stage.DRAFT, False, INFO.versions[0].version, False),
+        (Stage.RELEASED, True, bytes(32), False),
+    ],
+)
+def test_list_shows_the_price_of_what_is_on_sale(
+    cli: Cli, market: StubMarket, stage: Stage, flagged: bool, only: bytes, shown: bool
+) -> None:
+    version = replace(INFO.versions[0], stage=stage, flagged=flagged)
+    offer = replace(INFO.offers[0], terms=replace(INFO.offers[0].terms, version=only))
+    market.answers["list"] = (replace(INFO, versions=(version,), offers=(offer,)),)
+    price = cli("list").out.splitlines()[-1].split()[4:]
+    assert price == (["0.05", "ETH"] if shown else ["-"])
 
 
 def test_info_is_json_as_in_python(cli: Cli) -> None:
