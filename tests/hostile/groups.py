@@ -149,10 +149,26 @@ def _damaged() -> Iterator[Case]:
             "unknown form",
         ),
         "dimensions": (_after(whole, b"\x01\x00\x18\x00" + bytes(4) + b"\x01", 9, b"\x21"), "unknown form"),
+        "header that turns round, older": (_older(whole), "more values"),
         "tree that turns round": (_turning(whole), ""),
     }
     for what, (data, text) in files.items():
         yield file(f"hdf5: {what}", data, text)
+    yield file(
+        "hdf5: Lambda behind more messages than declared",
+        lambda: _root(real("keras-lambda.h5"), 2, b"\x01\0"),
+        "loading runs code",
+        CodeError,
+    )
+
+
+def _older(whole: bytes) -> bytes:
+    """Return a file whose root has a header of the older form that goes on in itself."""
+    at = len(whole)
+    size = struct.pack("<Q", at + 40)
+    onward = struct.pack("<HHI", _CONTINUE, 16, 0) + struct.pack("<QQ", at + 16, 24)
+    root = b"\x01\0\x01\0" + struct.pack("<III", 1, 24, 0) + onward
+    return whole[:40] + size + whole[48:64] + struct.pack("<Q", at) + whole[72:] + root
 
 
 def _after(whole: bytes, sign: bytes, offset: int, value: bytes) -> bytes:

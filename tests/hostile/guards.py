@@ -19,7 +19,7 @@ import os
 import resource
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +28,7 @@ import pytest
 
 import tests.hostile.run  # noqa: F401  # what readers and tests need is loaded before a fork
 from steelyard.errors import SteelyardError
+from tests.hostile.cases import Case
 
 PACKAGE = Path(__file__).parents[2] / "backend"
 UNITS = Path(__file__).parents[1] / "unit"
@@ -90,7 +91,18 @@ def noticed(mutant: Mutant) -> str:
     package, stem = mutant.name.split(".")[1:]
     stem = stem.removesuffix("s")
     cases = [case for case in fresh.cases() if case.kind in ("file", "json") and package == "formats"]
-    for case in sorted(cases, key=lambda case: not case.name.startswith(stem)):
+    own = [case for case in cases if case.name.startswith(stem)]
+    return (  # what is most likely to notice first
+        _other(fresh, own)
+        or _failed(*(UNITS / package).glob(f"test_{stem}*.py"))
+        or _other(fresh, [case for case in cases if case not in own])
+        or _failed(UNITS / package)
+    )
+
+
+def _other(fresh: ModuleType, cases: Sequence[Case]) -> str:
+    """Return the first case that is not refused as it must be."""
+    for case in cases:
         with tempfile.TemporaryDirectory() as place:
             read, mro, message = fresh._prepared(case, Path(place)), (), ""
             try:
@@ -101,7 +113,13 @@ def noticed(mutant: Mutant) -> str:
                 message = repr(exc)
         if case.error not in mro or case.words not in message:
             return f"corpus: {case.name}"
-    units = [*(UNITS / package).glob(f"test_{stem}*.py"), UNITS / package]
+    return ""
+
+
+def _failed(*units: Path) -> str:
+    """Return the first test that fails."""
+    if not units:
+        return ""
     options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
         code = pytest.main([*options, *map(str, units)])

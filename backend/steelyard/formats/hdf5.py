@@ -261,14 +261,12 @@ def _messages(window: Window, place: int) -> Iterator[tuple[int, bool, int, int]
     if window.at(place, 1) != b"\x01":
         raise FormatError(f"no object stands at byte {place}")
     todo = [(place + 16, int.from_bytes(window.at(place + 8, 4), "little"))]
-    left = int.from_bytes(window.at(place + 2, 2), "little")
-    while todo and left:
+    while todo:  # whatever number of messages is declared: the library reads all that are there
         at, size = todo.pop(0)
         window.require(at, size)
         end = at + size
-        while at + 8 <= end and left:
+        while at + 8 <= end:
             window.step()
-            left -= 1
             kind, length = (
                 int.from_bytes(window.at(at, 2), "little"),
                 int.from_bytes(window.at(at + 2, 2), "little"),

@@ -102,6 +102,13 @@ def test_a_long_line_is_kept_in_part() -> None:
     assert cursor.take(1) == b"b" and peak < 1 << 19
 
 
+def test_a_last_line_is_read_as_cpython_reads_it() -> None:
+    cursor = Cursor(window(b"a\nbcd"))
+    assert (cursor.line(10), cursor.line(10), cursor.left) == (b"a", b"bc", 0)
+    with pytest.raises(FormatError, match="no line stands at byte 5"):
+        cursor.line(10)
+
+
 def test_runs_are_gone_over() -> None:
     cursor = Cursor(window(b"\x08\x01" * 100_000 + b"\x10"))
     cursor.skip_all(re.compile(rb"(?:\x08.)++", re.DOTALL), 4)

@@ -91,6 +91,11 @@ def test_files_come_whole_and_the_content_root_is_compared(
     for item in items:
         assert stage.whole(item.digest).read_bytes() == (folder / item.entry.path).read_bytes()
     assert stage.check_roots(size=size, root=root)
+    roots = tmp_path / "stage" / "roots"
+    whole = roots.read_bytes()
+    roots.write_bytes(whole[:-1])  # as a crash may leave it: not there, rather than wrong
+    assert not stage.check_roots(size=size, root=root)
+    roots.write_bytes(whole)
     with pytest.raises(DigestError):
         stage.check_roots(size=size, root=bytes(32))
     assert not (tmp_path / "stage").exists()
