@@ -466,8 +466,11 @@ class LivesCampaign:
         if status not in (200, 202):
             self.counted.lost.append(f"the upload is not completed: {status} {body[:200]!r}")
         wanted = self._wanted()
-        end = time.monotonic() + 60
+        # As long as it goes on: each failure of the receiver makes it wait.
+        count, end = 0, time.monotonic() + 60
         while time.monotonic() < end and not set(wanted) <= set(self.receiver.told):
+            if len(self.receiver.told) > count:
+                count, end = len(self.receiver.told), time.monotonic() + 60
             time.sleep(0.1)
         os.kill(pid, signal.SIGKILL)
         ended(process)
