@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import struct
 import tarfile
@@ -459,6 +460,39 @@ def _zips() -> Iterator[Case]:
     lambda_ = b'{"class_name":"Sequential","config":{"layers":[{"class_name":"Lambda"}]}}'
     yield file("keras: Lambda", zipped({"config.json": lambda_, "metadata.json": b"{}"}), "Lambda", CodeError)
     yield file("keras: Lambda in HDF5", lambda: real("keras-lambda.h5"), "Lambda", CodeError)
+    # What Keras 3.0 to 3.8 looks up in whatever module is named, and calls with what the file says (CVE-2025-1550).
+    for module, function in (
+        ("os", "system"),
+        ("subprocess", "run"),
+        ("builtins", "exec"),
+        ("kerasx.layers", "relu"),
+        ("keras.utils", "get_file"),
+        ("keras.src.saving.saving_lib", "load_model"),
+    ):
+        named = {
+            "module": module,
+            "class_name": "function",
+            "config": function,
+            "registered_name": "function",
+        }
+        config = {
+            "class_name": "Dense",
+            "module": "keras.layers",
+            "config": {"units": 1, "activation": named},
+        }
+        yield file(
+            f"keras: {module}.{function}",
+            zipped({"config.json": json.dumps(config).encode(), "metadata.json": b"{}"}),
+            f"{module}.{function}",
+            CodeError,
+        )
+    foreign = {"class_name": "Layer", "module": "mine.layers", "config": {}, "registered_name": "mine>Layer"}
+    yield file(
+        "keras: a class of another module",
+        zipped({"config.json": json.dumps(foreign).encode(), "metadata.json": b"{}"}),
+        "mine.layers.Layer",
+        CodeError,
+    )
 
 
 def _tars() -> Iterator[Case]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Final
 
 from steelyard.formats import hdf5, jsons
@@ -13,6 +14,10 @@ _CONFIG: Final = "config.json"
 _METADATA: Final = "metadata.json"
 _WEIGHTS: Final = "model.weights.h5"
 _MAX_CONFIG: Final = 8 << 20
+_OF_KERAS: Final = frozenset(
+    ("builtins", "keras", "keras_cv", "keras_hub", "keras_nlp", "tensorflow", "tf_keras")
+)
+_TOOLS: Final = frozenset(("utils", "saving"))
 
 
 def is_archive(archive: Archive) -> bool:
@@ -31,7 +36,7 @@ def read_archive(archive: Archive) -> FormatReport:
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
     weights = archive.open(_WEIGHTS)
     found = hdf5.walk(weights) if weights is not None else hdf5.Content()
-    notes = [*found.notes, *layers.notes()]
+    notes = list(found.notes)
     if weights is None and _WEIGHTS in archive.entries:
         notes.append("its weights are compressed and not read")
     return FormatReport(
@@ -65,16 +70,15 @@ def read_hdf5(window: Window) -> FormatReport:
         count=found.count,
         parameters=found.parameters,
         versions=(("keras", version[:40]),) if version else (),
-        notes=(*found.notes, *(layers.notes() if layers else ())),
+        notes=tuple(found.notes),
     )
 
 
 class _Layers:
-    """The classes that a configuration names."""
+    """The classes and functions that a configuration names."""
 
     def __init__(self, raw: bytes) -> None:
         self._code: set[str] = set()
-        self._own: dict[str, None] = {}
         todo = [jsons.parse(raw, "the configuration")]
         while todo:
             value = todo.pop()
@@ -90,25 +94,27 @@ class _Layers:
             self._code.add("Lambda layers, which are Python code")
         elif name == "TorchModuleWrapper":
             self._code.add("PyTorch modules, which are pickles")
-        elif isinstance(name, str) and isinstance(module, str):
-            root = module.split(".")[0]
-            if root not in (
-                "keras",
-                "builtins",
-                "tensorflow",
-                "tf_keras",
-                "keras_hub",
-                "keras_nlp",
-                "keras_cv",
-            ):
-                self._own[f"{module}.{name}"[:80]] = None
+        elif isinstance(module, str):
+            function = value.get("config") if name == "function" else None
+            named = f"{module}.{function or name}"
+            if _is_foreign(module, function):
+                # Keras 3.0 to 3.8 imports whatever module a file names (CVE-2025-1550); later ones take what was registered.
+                self._code.add(f"{shown(named)[:80]}, which is not of Keras's layers")
 
     def code(self) -> str | None:
         """Return why loading runs code, or None."""
         if self._code:
-            return f"it has {' and '.join(sorted(self._code))}: that runs when they are loaded or called"
+            return f"it has {' and '.join(sorted(self._code)[:3])}: that runs when they are loaded or called"
         return None
 
-    def notes(self) -> tuple[str, ...]:
-        """Return what is not Keras's own."""
-        return (f"classes of its own: {', '.join(sorted(self._own))[:200]}",) if self._own else ()
+
+def _is_foreign(module: str, function: object) -> bool:
+    """Whether a module is none of Keras's; or a function one of Python's or of Keras's tools, such as ``keras.utils.get_file``."""
+    root, *inner = module.split(".")
+    if root not in _OF_KERAS:
+        return True
+    if function is None:
+        return False
+    if root == "builtins":  # where Keras puts functions of its own, by their name alone
+        return hasattr(builtins, str(function))
+    return not _TOOLS.isdisjoint(inner)
