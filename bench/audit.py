@@ -234,7 +234,7 @@ def _compared(
         ours=1 / clock.median("ours"),
         peer=_PEERS[kind],
         limit=1 / clock.median("raw"),
-        bar=_BAR / clock.median("raw"),
+        share=_BAR,
         ratio=clock.speedup("ours", "raw"),
         against=f"{against}; the generator took {generator * 1e6:.0f} us of processor time a request; peer quoted: FastAPI",
     )
@@ -243,7 +243,7 @@ def _compared(
         unit="/s",
         ours=1 / cpu.median("ours"),
         limit=1 / cpu.median("raw"),
-        bar=_BAR / cpu.median("raw"),
+        share=_BAR,
         ratio=cpu.speedup("ours", "raw"),
         against="requests for each second of the server's own processor time: holds on a busy machine",
     )

@@ -43,7 +43,7 @@ def rows(setting: Setting) -> list[Outcome]:
             ours=setting.size / MB / times.median("ours"),
             peer=_HELIA,
             limit=limit,
-            bar=0.85 * limit,
+            share=0.85,
             ratio=times.speedup("ours", "bare"),
             against="limit: SHA-256 alone; peer: Helia, quoted from another run",
         )

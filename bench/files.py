@@ -180,7 +180,7 @@ def rows(setting: Setting) -> list[Outcome]:
             ours=speed[name],
             peer=speed["cp"],
             limit=speed[f"bare {name}"],
-            bar=0.6 * speed[f"bare {name}"],
+            share=0.6,
             ratio=times.speedup(name, f"bare {name}"),
             against=f"limit: bare GCM and 3 SHA-256 into one file, {_THREADS} threads; peer: cp; all flushed to disk",
         )

@@ -206,7 +206,7 @@ def _rows(
                 ours=1 / times.median("ours"),
                 peer=1 / times.median("web3"),
                 limit=1 / times.median("bare"),
-                bar=_BAR / times.median("bare"),
+                share=_BAR,
                 ratio=times.speedup("ours", "bare"),
                 against=(
                     f"{entries:,} entries; ratio to the limit, bare inserts into one table with 3 indexes; {times.speedup('ours', 'web3'):.1f} times "

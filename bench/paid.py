@@ -123,7 +123,7 @@ def _vouchers(setting: Setting) -> list[Outcome]:
                 ours=_VOUCHERS / timings.median("ours"),
                 peer=_PEER / timings.median("peer"),
                 limit=limit,
-                bar=_BAR_C * limit,
+                share=_BAR_C,
                 ratio=timings.speedup("ours", "limit"),
                 against="libsecp256k1 through coincurve, the digest given; peer: eth-account",
             )
@@ -148,7 +148,7 @@ def _paid(setting: Setting, name: str, make: Callable[[Path], Any]) -> Outcome:
         unit="/s",
         ours=_CALLS / timings.median("paid"),
         limit=unpaid,
-        bar=_BAR_PAID * unpaid,
+        share=_BAR_PAID,
         ratio=timings.speedup("paid", "unpaid"),
         against=f"the same call unpaid: one row, {_CHANNELS * _EACH} calls at a time, each receipt verified",
     )

@@ -25,6 +25,7 @@ class Row:
         peer: the best peer's figure, or None.
         limit: what the machine allows: the bare primitive in the same run, or what the EVM asks, or None.
         bar: what ours should reach, or None.
+        share: in its place: what the ratio should reach; so a machine that drifts between rounds decides nothing.
         ratio: ours to the limit, else to the peer; median of the rounds' ratios where there were rounds.
         against: what ``ratio`` compares with, for the note below the table.
     """
@@ -35,6 +36,7 @@ class Row:
     peer: float | None = None
     limit: float | None = None
     bar: float | None = None
+    share: float | None = None
     ratio: float | None = None
     against: str = ""
 
@@ -49,9 +51,17 @@ class Row:
     @property
     def met(self) -> bool | None:
         """Whether the bar is reached; None without a bar."""
+        if self.share is not None:
+            assert self.shown_ratio is not None, "a share is one of the limit"
+            return self.shown_ratio >= self.share
         if self.bar is None:
             return None
         return self.ours <= self.bar if self.unit in LESS_IS_BETTER else self.ours >= self.bar
+
+    @property
+    def shown_bar(self) -> float | None:
+        """The bar that is printed."""
+        return self.share * self.limit if self.share is not None and self.limit else self.bar
 
     def record(self) -> dict[str, object]:
         """Return the row as ``build/bench.json`` has it."""
@@ -61,7 +71,7 @@ class Row:
             "ours": self.ours,
             "peer": self.peer,
             "limit": self.limit,
-            "bar": self.bar,
+            "bar": self.shown_bar,
         }
 
 
@@ -90,7 +100,7 @@ def table(title: str, outcomes: Sequence[Outcome]) -> str:
         cells = [number(value) for value in (item.peer, item.limit, item.ours)]
         ratio = item.shown_ratio
         cells.append("" if ratio is None else f"{ratio:.2f}")
-        cells.append(number(item.bar))
+        cells.append(number(item.shown_bar))
         mark = {True: "", False: "  missed", None: ""}[item.met]
         unit = "" if item.unit == "gas" else f" {item.unit}"
         lines.append(f"{item.name:<{_NAME}}" + "".join(f"{cell:>{_CELL}}" for cell in cells) + unit + mark)

@@ -70,7 +70,7 @@ def rows(setting: Setting) -> list[Outcome]:
                 ours=speed(own),
                 peer=speed("one shot"),
                 limit=speed(other),
-                bar=bar * speed(other),
+                share=bar,
                 ratio=times.speedup(own, other),
                 against=f"{against}; peer: one-shot GCM and SHA-256 of the whole",
             )

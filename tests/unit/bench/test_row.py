@@ -49,3 +49,9 @@ def test_the_table_says_what_was_missed_and_what_was_skipped() -> None:
 )
 def test_figures_have_three_digits(value: float | None, text: str) -> None:
     assert number(value) == text
+
+
+def test_a_share_of_the_limit_is_held_against_the_ratio_of_the_rounds() -> None:
+    row = Row(name="x", unit="/s", ours=69, limit=100, ratio=0.71, share=0.7)
+    assert row.met and row.shown_bar == 70 and row.record()["bar"] == 70
+    assert Row(name="x", unit="/s", ours=71, limit=100, ratio=0.69, share=0.7).met is False
