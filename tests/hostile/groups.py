@@ -24,7 +24,7 @@ def _written() -> Iterator[Case]:
     deep = b"".join(header(link(b"g", _ROOT_AT + 30 * (level + 1))) for level in range(40))
     yield file("hdf5: groups in groups", hdf5(deep, header()), "groups deeper than 32")
     yield file("hdf5: objects without end", _many, "more than 100000 objects")
-    yield file("hdf5: header that turns round", hdf5(_block_at(b"OCHK")), "more values")
+    yield file("hdf5: header that turns round", hdf5(_block_at(b"OCHK")), "larger than the file")
     yield file("hdf5: header that goes on in nothing", hdf5(_block_at(b"OCHX")), "goes on where none is")
     damaged = header(link(b"a", 1 << 20))
     yield file("hdf5: link outside", hdf5(damaged), "outside of")
@@ -149,7 +149,7 @@ def _damaged() -> Iterator[Case]:
             "unknown form",
         ),
         "dimensions": (_after(whole, b"\x01\x00\x18\x00" + bytes(4) + b"\x01", 9, b"\x21"), "unknown form"),
-        "header that turns round, older": (_older(whole), "more values"),
+        "header that turns round, older": (_older(whole), "larger than the file"),
         "tree that turns round": (_turning(whole), ""),
     }
     for what, (data, text) in files.items():

@@ -261,9 +261,10 @@ def _messages(window: Window, place: int) -> Iterator[tuple[int, bool, int, int]
     if window.at(place, 1) != b"\x01":
         raise FormatError(f"no object stands at byte {place}")
     todo = [(place + 16, int.from_bytes(window.at(place + 8, 4), "little"))]
+    left = window.size
     while todo:  # whatever number of messages is declared: the library reads all that are there
         at, size = todo.pop(0)
-        window.require(at, size)
+        left = _apart(window, at, size, left)
         end = at + size
         while at + 8 <= end:
             window.step()
@@ -285,10 +286,11 @@ def _messages_2(window: Window, place: int) -> Iterator[tuple[int, bool, int, in
     at = place + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
     width = 1 << (flags & 3)
     todo = [(at + width, int.from_bytes(window.at(at, width), "little"))]
+    left = window.size
     head = 6 if flags & 4 else 4
     while todo:
         at, size = todo.pop(0)
-        window.require(at, size)
+        left = _apart(window, at, size, left)
         end = at + size
         while at + head <= end:
             window.step()
@@ -303,6 +305,18 @@ def _messages_2(window: Window, place: int) -> Iterator[tuple[int, bool, int, in
             else:
                 yield kind, bool(window.at(at + 3, 1)[0] & _SHARED), at + head, at + head + length
             at += head + length
+
+
+def _apart(window: Window, at: int, size: int, left: int) -> int:
+    """Return what is left of a file's bytes after one more block of a header.
+
+    Raises:
+        FormatError: the block is not in the file, or the blocks lie over each other, so that they could go on for ever.
+    """
+    window.require(at, size)
+    if size > left:
+        raise FormatError("the blocks of a header are larger than the file")
+    return left - size
 
 
 def _shape(cursor: Cursor) -> list[int | str]:
