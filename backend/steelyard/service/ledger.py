@@ -7,6 +7,7 @@ bundle with proofs (:mod:`steelyard.audit`) excludes that.
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from typing import Final
 
@@ -19,7 +20,8 @@ from steelyard.errors import NotFoundError, RpcError, TrailError
 from steelyard.service.feed import Feed
 from steelyard.service.logs import LogReader, ReplacedError
 
-_ATTEMPTS: Final = 3
+_PAUSES: Final = (0.05, 0.2, 0.5)
+"""Seconds before each further attempt."""
 _PLACES: Final = 4
 """Places that a follower can go back to; each has the tables that changed since the one before."""
 _KEPT: Final = 256
@@ -43,16 +45,16 @@ class Follower:
             ChainError: the endpoint failed.
         """
         with self._lock:
-            for left in reversed(range(_ATTEMPTS)):
+            for pause in _PAUSES:
                 try:
                     return self._feed.step().ledger
                 except (TrailError, RpcError, ReplacedError):
-                    # A block that was replaced between two questions looks like a lie, and what follows a log that was hidden
-                    # like a false one; the truth comes out on a fresh start.
+                    # A block that was replaced between two questions looks like a lie, and so does one whose logs the node does
+                    # not have yet; and what follows a log that was hidden looks like a false one. The truth comes out on a fresh
+                    # start, a little later.
                     self._feed = self._fresh()
-                    if not left:
-                        raise
-            raise AssertionError("unreachable")
+                    time.sleep(pause)
+            return self._feed.step().ledger
 
     def state(self) -> AssetState:
         """Return the one asset that is followed at the newest block.

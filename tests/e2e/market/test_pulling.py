@@ -138,7 +138,8 @@ def test_several_at_once_fetch_once(buyer: Market, bought: Purchase, folder: Pat
 def test_what_a_crash_spoilt_is_noticed_and_fetched_again(
     buyer: Market, bought: Purchase, folder: Path, counting: Fetches
 ) -> None:
-    counting.left = 3
+    buyer.context.settings = Settings(threads=1, poll=0.1)
+    counting.left = 4
     with pytest.raises(NotFoundError):
         buyer.pull(bought)
     counting.left = 1 << 30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -107,6 +108,15 @@ def test_metered_use_is_in_the_fold_with_everything_else(chain: Filtering) -> No
     for asset in chain.market.world.assets:
         wanted = told(chain, asset)
         assert reader.of(AssetId(asset)).state() == reader.everything().refresh().assets[wanted.id] == wanted
+
+
+def test_logs_that_a_node_does_not_have_yet_are_waited_for(chain: Filtering) -> None:
+    # A node may say that a block is the newest a moment before it finds the logs in it.
+    begun, newest = time.monotonic(), chain.newest
+    chain.hides = lambda log: int(log["blockNumber"], 16) == newest and time.monotonic() < begun + 0.1
+    asset = next(metered(chain))
+    assert chain.reader().of(asset).state() == told(chain, asset)
+    assert time.monotonic() > begun + 0.1
 
 
 @pytest.mark.parametrize("known", [False, True])
