@@ -36,6 +36,7 @@ _COVERED = re.compile(r"cov: (\d+)")
 # The limits of time are those of child.py, which counts the processor's: a stopped campaign is not a slow parser.
 _OPTIONS = (
     "-timeout=1000000",
+    "-report_slow_units=1000000",
     "-interrupted_exitcode=0",
     "-print_final_stats=1",
     "-rss_limit_mb=768",
