@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from steelyard.chain.calls import call_data
+from steelyard.chain.deployment import Deployed, Deployment
 from steelyard.chain.rpc import Rpc
 from steelyard.chain.transport import Answer
 from steelyard.domain.abi import encode
@@ -31,6 +32,15 @@ CONTRACTS = {
     "Directory": Address(b"\x05" * 20),
     "Channels": Address(CHANNELS),
 }
+DEPLOYMENT = Deployment(
+    chain_id=CHAIN_ID,
+    start_block=START,
+    min_bond=0,
+    contracts={
+        name: Deployed(address=address, tx_hash=bytes(32), arguments=b"")
+        for name, address in CONTRACTS.items()
+    },
+)
 EMPTY_DATA = "0x"
 MAX = (1 << 128) - 1
 

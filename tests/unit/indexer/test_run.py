@@ -13,24 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from steelyard.chain.deployment import Deployed, Deployment
 from steelyard.errors import DatabaseError, InputError
 from steelyard.indexer.database import Database, open_database
 from steelyard.indexer.report import Fault, Proved, Report
 from steelyard.indexer.run import Indexer
 from steelyard.indexer.verify import check
-from tests.support.history import CHAIN_ID, CONTRACTS, START, Chain, Market
+from tests.support.history import DEPLOYMENT, Chain, Market
 from tests.unit.indexer.following import follower, hash_of, rows
 
-DEPLOYMENT = Deployment(
-    chain_id=CHAIN_ID,
-    start_block=START,
-    min_bond=0,
-    contracts={
-        name: Deployed(address=address, tx_hash=bytes(32), arguments=b"")
-        for name, address in CONTRACTS.items()
-    },
-)
 ROOT = Path(__file__).parents[3]
 
 

@@ -9,24 +9,14 @@ from typing import Any
 
 import pytest
 
-from steelyard.chain.deployment import Deployed, Deployment
+from steelyard.chain.deployment import Deployment
 from steelyard.domain.events import TOPICS, TYPES, decode_event
 from steelyard.domain.records import AssetState
 from steelyard.domain.state import fold
 from steelyard.domain.types import AssetId
 from steelyard.errors import NotFoundError, TrailError
 from steelyard.service.ledger import LedgerReader
-from tests.support.history import CHAIN_ID, CONTRACTS, START, Chain, Made, Market
-
-DEPLOYMENT = Deployment(
-    chain_id=CHAIN_ID,
-    start_block=START,
-    min_bond=0,
-    contracts={
-        name: Deployed(address=address, tx_hash=bytes(32), arguments=b"")
-        for name, address in CONTRACTS.items()
-    },
-)
+from tests.support.history import CONTRACTS, DEPLOYMENT, Chain, Made, Market
 
 
 class Filtering(Chain):
