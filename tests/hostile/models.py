@@ -467,6 +467,7 @@ def _zips() -> Iterator[Case]:
         ("builtins", "exec"),
         ("kerasx.layers", "relu"),
         ("keras.utils", "get_file"),
+        ("tensorflow", "load_op_library"),
         ("keras.src.saving.saving_lib", "load_model"),
     ):
         named = {

@@ -109,12 +109,14 @@ class _Layers:
 
 
 def _is_foreign(module: str, function: object) -> bool:
-    """Whether a module is none of Keras's; or a function one of Python's or of Keras's tools, such as ``keras.utils.get_file``."""
+    """Whether a module is none of Keras's; or a function one of Python's, of TensorFlow's or of Keras's tools (``keras.utils.get_file``)."""
     root, *inner = module.split(".")
     if root not in _OF_KERAS:
         return True
     if function is None:
         return False
+    if root == "tensorflow":
+        return True  # of all that it has: tf.load_op_library runs a program
     if root == "builtins":  # where Keras puts functions of its own, by their name alone
         return hasattr(builtins, str(function))
     return not _TOOLS.isdisjoint(inner)
