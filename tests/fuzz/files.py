@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import zipfile
 from collections.abc import Callable, Iterator
 
 from steelyard.formats import (
@@ -11,7 +12,9 @@ from steelyard.formats import (
     gguf,
     hdf5,
     inspect,
+    jsons,
     keras,
+    keras_config,
     numpys,
     onnx,
     parquet,
@@ -23,6 +26,7 @@ from steelyard.formats import (
 )
 from steelyard.formats.window import Memory, Window
 from tests.fuzz.target import Run, Target, literal, samples
+from tests.hostile import layers
 from tests.support import unpicklers
 
 
@@ -104,14 +108,28 @@ def _zips(data: bytes) -> None:
         archive.head(name, 4096)
 
 
+def _keras_config(data: bytes) -> None:
+    keras_config.code_of(jsons.parse(data, "the configuration"))
+
+
+def _keras_seeds() -> Iterator[bytes]:
+    for case in layers.cases():
+        made = case.data()
+        if case.name.startswith("keras: ") and isinstance(made, bytes) and made[:2] == b"PK":
+            yield zipfile.ZipFile(io.BytesIO(made)).read("config.json")
+
+
 FILES = {
     "safetensors": Target(window(safetensors.read), samples("safetensors")),
     "gguf": Target(window(gguf.read), samples("gguf")),
     "onnx": Target(window(onnx.read), samples("onnx")),
     "savedmodel": Target(window(savedmodel.read), samples("saved_model")),
+    "keras-metadata": Target(window(savedmodel.read_layers), samples("metadata")),
+    "graph": Target(window(savedmodel.read_graph), samples("graph.pb")),
     "checkpoint": Target(window(savedmodel.read_index), samples("variables.index")),
     "hdf5": Target(window(hdf5.read), samples(".h5")),
     "keras": Target(window(keras.read_hdf5), samples("lambda.h5", "latest.h5")),
+    "keras-config": Target(_keras_config, _keras_seeds),
     "zip": Target(_zips, samples("keras.keras", "skops")),
     "zip-models": Target(window(inspect._zip), samples(".keras", "skops")),
     "npy": Target(window(numpys.read), _npy_seeds),

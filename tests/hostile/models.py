@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import struct
 import tarfile
@@ -10,7 +9,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 
 from steelyard.errors import CodeError, FormatError
-from tests.hostile import groups, programs
+from tests.hostile import groups, layers, programs
 from tests.hostile.cases import (
     FIRST,
     SYSTEM,
@@ -53,7 +52,8 @@ def cases() -> Iterator[Case]:
     yield from _safetensors()
     yield from _gguf()
     yield from _onnx()
-    yield from _tensorflow()
+    yield from _checkpoints()
+    yield from layers.cases()
     yield from _zips()
     yield from _tars()
     yield from _arrays()
@@ -295,13 +295,7 @@ def _onnx() -> Iterator[Case]:
         yield file(f"onnx: {name}", data, words)
 
 
-def _tensorflow() -> Iterator[Case]:
-    yield file("savedmodel: reads files", lambda: real("saved_model-reads-files.pb"), "ReadFile", CodeError)
-    for operator in (b"PyFunc", b"EagerPyFunc", b"WriteFile", b"MatchingFiles"):
-        graph = pb(2, pb(1, pb(1, "n") + pb(2, operator)))
-        yield file(f"savedmodel: {operator.decode()}", pb(1, 1) + pb(2, graph), operator.decode(), CodeError)
-    inside = pb(2, pb(2, pb(1, pb(3, pb(1, "n") + pb(2, b"PyFunc")))))
-    yield file("savedmodel: PyFunc in a function", pb(1, 1) + pb(2, inside), "PyFunc", CodeError)
+def _checkpoints() -> Iterator[Case]:
     index = real("variables.index")
     yield file(
         "checkpoint: block outside",
@@ -455,43 +449,6 @@ def _zips() -> Iterator[Case]:
             }
         ),
         "Python objects",
-        CodeError,
-    )
-    lambda_ = b'{"class_name":"Sequential","config":{"layers":[{"class_name":"Lambda"}]}}'
-    yield file("keras: Lambda", zipped({"config.json": lambda_, "metadata.json": b"{}"}), "Lambda", CodeError)
-    yield file("keras: Lambda in HDF5", lambda: real("keras-lambda.h5"), "Lambda", CodeError)
-    # What Keras 3.0 to 3.8 looks up in whatever module is named, and calls with what the file says (CVE-2025-1550).
-    for module, function in (
-        ("os", "system"),
-        ("subprocess", "run"),
-        ("builtins", "exec"),
-        ("kerasx.layers", "relu"),
-        ("keras.utils", "get_file"),
-        ("tensorflow", "load_op_library"),
-        ("keras.src.saving.saving_lib", "load_model"),
-    ):
-        named = {
-            "module": module,
-            "class_name": "function",
-            "config": function,
-            "registered_name": "function",
-        }
-        config = {
-            "class_name": "Dense",
-            "module": "keras.layers",
-            "config": {"units": 1, "activation": named},
-        }
-        yield file(
-            f"keras: {module}.{function}",
-            zipped({"config.json": json.dumps(config).encode(), "metadata.json": b"{}"}),
-            f"{module}.{function}",
-            CodeError,
-        )
-    foreign = {"class_name": "Layer", "module": "mine.layers", "config": {}, "registered_name": "mine>Layer"}
-    yield file(
-        "keras: a class of another module",
-        zipped({"config.json": json.dumps(foreign).encode(), "metadata.json": b"{}"}),
-        "mine.layers.Layer",
         CodeError,
     )
 

@@ -22,7 +22,7 @@ _NONE: Final = 0xFFFF_FFFF_FFFF_FFFF
 _DATASPACE, _LINK_INFO, _DATATYPE, _EXTERNAL, _LINK, _LAYOUT = 0x01, 0x02, 0x03, 0x07, 0x06, 0x08
 _ATTRIBUTE, _CONTINUE, _SYMBOLS, _ATTRIBUTES = 0x0C, 0x10, 0x11, 0x15
 _SHARED: Final = 2
-_KEPT: Final = ("model_config", "keras_version")
+_KEPT: Final = ("model_config", "training_config", "keras_version")
 
 
 @dataclass(slots=True)

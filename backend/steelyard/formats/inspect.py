@@ -41,7 +41,7 @@ def inspect(source: Source, size: int, *, name: str = "") -> FormatReport:
     Args:
         source: the file.
         size: its bytes.
-        name: its name; tells texts apart, and nothing else.
+        name: its name; tells texts apart, and files that TensorFlow reads because of their name.
 
     Raises:
         FormatError: it is damaged, its headers declare what cannot be, or it is valid as two formats.
@@ -55,6 +55,16 @@ def look(window: Window, name: str = "") -> FormatReport:
     Raises:
         FormatError: as of :func:`inspect`.
     """
+    found = _look(window, name)
+    base = name.rsplit("/", 1)[-1]
+    if base in savedmodel.BY_NAME and found.format != savedmodel.BY_NAME[base] and found.code is None:
+        return replace(
+            found, code="TensorFlow reads a file of this name as a model, and it cannot be read here"
+        )
+    return found
+
+
+def _look(window: Window, name: str) -> FormatReport:
     head = window.at(0, min(window.size, HEAD))
     first = pickles.follow(window)
     claimed = [(form, read) for form, claims, read in _READERS if claims(window, head)]
@@ -127,8 +137,9 @@ def _zip(window: Window) -> FormatReport:
     torch = pytorch.pickle_name(archive)
     if torch is not None:
         return pytorch.read_archive(archive, torch)
-    if keras.is_archive(archive):
-        return _with_members(keras.read_archive(archive), archive)
+    found = keras.read_archive(archive)
+    if found is not None:
+        return _with_members(found, archive)
     if skops.is_archive(archive):
         found = skops.read_archive(archive)
         if found is not None:
@@ -200,6 +211,8 @@ _READERS: Final[tuple[tuple[str, Claim, Read], ...]] = (
     ("safetensors", safetensors.claims, safetensors.read),
     ("onnx", onnx.claims, onnx.read),
     ("tf-savedmodel", savedmodel.claims, savedmodel.read),
+    ("keras-metadata", savedmodel.claims_layers, savedmodel.read_layers),
+    ("tf-graph", savedmodel.claims_graph, savedmodel.read_graph),
     ("tf-checkpoint-index", savedmodel.claims_index, savedmodel.read_index),
     ("gguf", gguf.claims, gguf.read),
     ("hdf5", hdf5.claims, keras.read_hdf5),

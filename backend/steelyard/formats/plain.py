@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Final
 
 from steelyard.domain.jsontext import check_depth
 from steelyard.errors import FormatError
+from steelyard.formats import keras_config
 from steelyard.formats.report import FormatReport
 from steelyard.formats.window import Window
 
@@ -78,28 +80,30 @@ def text(window: Window, name: str) -> FormatReport:
     """
     dot = name.rfind(".")
     form = _TEXTS.get(name[dot:].lower() if dot >= 0 else "", "text")
-    if form == "json" and not _is_json(window):
-        form = "text"
-    return FormatReport(format=form)
+    return _json(window) if form == "json" else FormatReport(format=form)
 
 
-def _is_json(window: Window) -> bool:
+def _json(window: Window) -> FormatReport:
+    """Return what a text is that is JSON by its name; also a model of Keras, of which there may be nothing else (``to_json``)."""
+    form = FormatReport(format="json")
     if window.size > _MAX_DEPTH_JSON:
-        return True
+        return form
     raw = window.at(0, window.size)
     try:
         check_depth(raw)
     except ValueError as exc:
         raise FormatError("its JSON is nested too deeply") from exc
     if window.size > _MAX_JSON:
-        return True
+        return form
     try:
-        json.loads(raw, object_pairs_hook=_unique)
+        value = json.loads(raw, object_pairs_hook=_unique)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return FormatReport(format="text")
+    return replace(form, code=keras_config.code_of(value)) if keras_config.is_config(value) else form
 
 
-def _unique(pairs: list[tuple[str, object]]) -> None:
-    if len({key for key, _ in pairs}) != len(pairs):
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
         raise FormatError("its JSON has a key twice, which two readers read differently")
+    return found

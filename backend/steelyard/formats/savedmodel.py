@@ -1,14 +1,17 @@
-"""TensorFlow: ``saved_model.pb`` (a protobuf message) and the index of a checkpoint (a table as in LevelDB).
+"""TensorFlow: ``saved_model.pb``, ``keras_metadata.pb`` and graphs (protobuf), and the index of a checkpoint (a table as in LevelDB).
 
-Source: tensorflow/core/protobuf/{saved_model,meta_graph,tensor_bundle}.proto and tensorflow/core/lib/io/table.
+Source: tensorflow/core/protobuf/{saved_model,meta_graph,saved_object_graph,tensor_bundle}.proto, tensorflow/core/framework/graph.proto,
+tensorflow/core/lib/io/table, and tf_keras/protobuf/saved_metadata.proto.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
 from steelyard.errors import FormatError
+from steelyard.formats import jsons, keras_config, tensorflow_ops
 from steelyard.formats.report import MAX_LISTED, MAX_TENSORS, FormatReport, Tensor, elements, shown
 from steelyard.formats.window import Cursor, Window, text_of
 from steelyard.formats.wire import BYTES, VARINT, Field, fields, message, text
@@ -23,10 +26,19 @@ _TYPES: Final = {
     10: "bool", 14: "bfloat16", 17: "uint16", 18: "complex128", 19: "float16", 20: "resource", 21: "variant",
     22: "uint32", 23: "uint64", 24: "float8e5m2", 25: "float8e4m3fn", 29: "int4", 30: "uint4",
 }  # fmt: skip
-# Operators that run Python, load programs or write files of the graph maker's choice.
-_CODE: Final = frozenset(
-    {"PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile", "MatchingFiles"}
+_OF_LAYERS: Final = b"_tf_keras_"
+_SUSPECT: Final = re.compile(
+    b"|".join(name.encode() for name in sorted(tensorflow_ops.CODE | tensorflow_ops.BY_SETTING.keys()))
 )
+_SMALL: Final = 4096
+_NAME: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9_>]{0,63}")
+BY_NAME: Final = {
+    "saved_model.pb": "tf-savedmodel",
+    "saved_model.pbtxt": None,
+    "saved_model.cpb": None,
+    "keras_metadata.pb": "keras-metadata",
+}
+"""Files that TensorFlow reads because of their names, and the format that each is known in here; None if it is not read."""
 
 
 def claims(window: Window, head: bytes) -> bool:
@@ -56,26 +68,82 @@ def read(window: Window) -> FormatReport:
     ports: dict[str, list[Tensor]] = {"inputs": [], "outputs": []}
     versions: list[tuple[str, str]] = []
     code: set[str] = set()
+    layers: list[str] = []
     for field in fields(window, 2, window.size):
         for part in fields(window, *message(field), depth=1):
             if part.number == 1:
                 versions += _versions(window, part)
             elif part.number == 2:
-                code |= _code(window, part)
+                code |= _code(window, *message(part))
             elif part.number == 5:
                 _signature(window, part, ports)
-    why = (
-        f"its graph has operators that run programs or touch files: {', '.join(sorted(code))}"
-        if code
-        else None
-    )
+            elif part.number == 7:
+                layers += _layers(window, part)
     return FormatReport(
         format="tf-savedmodel",
-        code=why,
+        code=_why(code) or next(iter(layers), None),
         inputs=tuple(ports["inputs"]),
         outputs=tuple(ports["outputs"]),
         versions=tuple(dict.fromkeys(versions)),
     )
+
+
+def claims_layers(window: Window, head: bytes) -> bool:
+    """Whether a file looks like a ``keras_metadata.pb``: it begins with a layer of Keras."""
+    first = _first(window, head)
+    return any(part.number == 4 and _begins(window, part, _OF_LAYERS) for part in first)
+
+
+def read_layers(window: Window) -> FormatReport:
+    """Read what the layers of a saved model of Keras 2 would run.
+
+    Raises:
+        FormatError: it is cut off, or a layer's description is none.
+    """
+    found = [
+        why
+        for field in fields(window, 0, window.size)
+        if field.number == 1
+        for why in _layer(window, field, 4, 5, depth=1)
+    ]
+    return FormatReport(format="keras-metadata", code=next(iter(found), None))
+
+
+def claims_graph(window: Window, head: bytes) -> bool:
+    """Whether a file looks like a GraphDef: nodes with a name and an operator, and nothing that a graph has not."""
+    first = _first(window, head)
+    if [part.number for part in first[:2]] != [1, 2] or first[1].kind != BYTES or first[1].value > 64:
+        return False
+    if _NAME.fullmatch(window.at(first[1].start, first[1].value)) is None:
+        return False
+    try:
+        return all(field.number <= 5 for field in fields(window, 0, window.size))
+    except FormatError:
+        return False
+
+
+def read_graph(window: Window) -> FormatReport:
+    """Read the names of the operators of a graph.
+
+    Raises:
+        FormatError: it is cut off or nested too deeply.
+    """
+    return FormatReport(format="tf-graph", code=_why(_code(window, 0, window.size)))
+
+
+def _first(window: Window, head: bytes) -> list[Field]:
+    """Return the fields of a file's first field, if it has the number 1 and is a message; nothing otherwise."""
+    if head[:1] != b"\n":
+        return []
+    try:
+        field = next(fields(window, 0, window.size))
+        return list(fields(window, field.start, field.end, depth=1))
+    except FormatError:
+        return []
+
+
+def _begins(window: Window, field: Field, text: bytes) -> bool:
+    return field.kind == BYTES and window.at(field.start, min(field.value, len(text))) == text
 
 
 def _versions(window: Window, meta: Field) -> Iterator[tuple[str, str]]:
@@ -84,10 +152,17 @@ def _versions(window: Window, meta: Field) -> Iterator[tuple[str, str]]:
             yield "tensorflow", text(window, field, 256)[:40]
 
 
-def _code(window: Window, graph: Field) -> set[str]:
+def _why(code: set[str]) -> str | None:
+    """Return why a graph with these operators runs code."""
+    if not code:
+        return None
+    return f"its graph has operators that run programs or touch files: {', '.join(sorted(code)[:8])}"
+
+
+def _code(window: Window, start: int, end: int) -> set[str]:
     """Return operators of GraphDef.node and of the functions in GraphDef.library that are in our list."""
     found: set[str] = set()
-    for field in fields(window, *message(graph), depth=2):
+    for field in fields(window, start, end, depth=2):
         if field.number == 1:
             found |= _operator(window, field)
         elif field.number == 2:
@@ -100,10 +175,59 @@ def _code(window: Window, graph: Field) -> set[str]:
 
 
 def _operator(window: Window, node: Field) -> set[str]:
-    for field in fields(window, *message(node), depth=5):
-        if field.number == 2:
-            return {text(window, field, 1024)} & _CODE
-    return set()
+    """Return which of our list a NodeDef is. A name that stands there twice is both: readers take the last."""
+    start, end = message(node)
+    if end - start <= _SMALL and not _SUSPECT.search(window.at(start, end - start)):
+        return set()
+    parts = list(fields(window, start, end, depth=5))
+    names = {text(window, part, 1024) for part in parts if part.number == 2}
+    found = names & tensorflow_ops.CODE
+    for name in names & tensorflow_ops.BY_SETTING.keys():
+        settings = (_setting(window, part) for part in parts if part.number == 5)
+        if not all(harmless for key, harmless in settings if key == tensorflow_ops.BY_SETTING[name]):
+            found |= {name}
+    return found
+
+
+def _setting(window: Window, entry: Field) -> tuple[str, bool]:
+    """Return name of an entry of NodeDef.attr, and whether its value is text that names no file."""
+    name, harmless = "", True
+    for field in fields(window, *message(entry), depth=6):
+        if field.number == 1:
+            name = text(window, field, 1024)
+        elif field.number == 2:
+            for part in fields(window, *message(field), depth=7):
+                start, end = message(part) if part.number == 2 else (0, 0)
+                harmless &= part.number == 2 and tensorflow_ops.is_harmless(
+                    window.at(start, min(end - start, 64))
+                )
+    return name, harmless
+
+
+def _layers(window: Window, graph: Field) -> Iterator[str]:
+    """Yield what layers in SavedObjectGraph.nodes would run (Keras 2, up to TensorFlow 2.4)."""
+    for node in fields(window, *message(graph), depth=2):
+        if node.number == 1:
+            for field in fields(window, *message(node), depth=3):
+                if field.number == 4:
+                    yield from _layer(window, field, 1, 3, depth=4)
+
+
+def _layer(window: Window, field: Field, identifier: int, metadata: int, *, depth: int) -> Iterator[str]:
+    """Yield why the layer that a message describes runs code."""
+    known, described = False, list[Field]()
+    for part in fields(window, *message(field), depth=depth):
+        if part.number == identifier:
+            known |= _begins(window, part, _OF_LAYERS)
+        elif part.number == metadata:
+            described.append(part)
+    for part in described if known else ():
+        if part.value > keras_config.MAX_CONFIG:
+            raise FormatError(f"a layer is described in more than {keras_config.MAX_CONFIG} bytes")
+        raw = window.at(*message(part)[:1], part.value)
+        why = keras_config.code_of(jsons.parse(raw, "a layer")) if raw else None
+        if why:
+            yield why
 
 
 def _signature(window: Window, entry: Field, ports: dict[str, list[Tensor]]) -> None:
