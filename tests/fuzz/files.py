@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 
 from steelyard.formats import (
+    arrow,
     coats,
     gguf,
     hdf5,
@@ -108,6 +109,14 @@ def _zips(data: bytes) -> None:
         archive.head(name, 4096)
 
 
+def _arrow(data: bytes) -> None:
+    window = Window(Memory(data), len(data))
+    if arrow.claims_stream(window, data[:4096]):
+        arrow.read_stream(window)
+    else:
+        arrow.read(window)
+
+
 def _keras_config(data: bytes) -> None:
     keras_config.code_of(jsons.parse(data, "the configuration"))
 
@@ -134,6 +143,7 @@ FILES = {
     "zip-models": Target(window(inspect._zip), samples(".keras", "skops")),
     "npy": Target(window(numpys.read), _npy_seeds),
     "parquet": Target(window(parquet.read), samples("parquet")),
+    "arrow": Target(_arrow, samples("arrow")),
     "pickle": Target(lambda data: pickles.follow(Window(Memory(data), len(data))), literal(*_PICKLES)),
     "unpicklers": Target(_unpickled, _unpickled_seeds),
     "tar": Target(_tars, _tar_seeds),

@@ -58,6 +58,7 @@ def cases() -> Iterator[Case]:
     yield from _tars()
     yield from _arrays()
     yield from _parquet()
+    yield from _arrow()
     yield from groups.cases()
     yield from programs.cases()
     yield from _json()
@@ -542,6 +543,36 @@ def _arrays() -> Iterator[Case]:
     yield file("npz: objects", zipped({"a.npy": npy(array("'|O'"), SYSTEM)}), "Python objects", CodeError)
     for coat, data in packed(npy(array(), bytes(8))):
         yield file(f"npy: {coat}", data, "which NumPy does not read")
+
+
+def _arrow() -> Iterator[Case]:
+    for end in ("parquet", "arrow", "arrows", "legacy"):
+        yield file(
+            f"arrow: a pickle for a type, {end}",
+            real(f"pyarrow13-python-type.{end}"),
+            "a pickle that PyArrow",
+            CodeError,
+        )
+    stream = real("pyarrow13-python-type.arrows")
+    size = int.from_bytes(stream[4:8], "little")
+    longer = stream[:4] + (size + (17 << 20)).to_bytes(4, "little") + stream[8 : 8 + size] + bytes(17 << 20)
+    yield file("arrow: a pickle in a schema of megabytes", longer, "a pickle that PyArrow", CodeError)
+    behind = (
+        longer[:2000].replace(b"arrow.py_extension_type", bytes(23))
+        + bytes((1 << 20) - 2000)
+        + b"arrow.py_extension_type"
+    )
+    yield file(
+        "arrow: a pickle behind megabytes", behind + bytes(17 << 20), "a pickle that PyArrow", CodeError
+    )
+    cut = real("arrow.arrow")
+    yield file("arrow: cut off", cut[:-1], "does not end as Arrow does")
+    yield file("arrow: nothing else", cut[:8], "does not end as Arrow does")
+    yield file(
+        "arrow: footer larger than the file",
+        cut[:-10] + b"\xff\xff\xff\x7f" + cut[-6:],
+        "a footer of 2147483647 bytes",
+    )
 
 
 def _parquet() -> Iterator[Case]:

@@ -8,6 +8,7 @@ from typing import Final
 
 from steelyard.errors import FormatError
 from steelyard.formats import (
+    arrow,
     coats,
     gguf,
     hdf5,
@@ -219,5 +220,7 @@ _READERS: Final[tuple[tuple[str, Claim, Read], ...]] = (
     ("zip", zips.claims, _zip),
     ("npy", numpys.claims, numpys.read),
     ("parquet", parquet.claims, parquet.read),
+    ("arrow", arrow.claims, arrow.read),
+    ("arrow-stream", arrow.claims_stream, arrow.read_stream),
     ("tar", tars.claims, _tar),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from steelyard.errors import FormatError
+from steelyard.formats import arrow
 from steelyard.formats.report import MAX_LISTED, MAX_TENSORS, FormatReport, Tensor, shown
 from steelyard.formats.window import Cursor, Window
 
@@ -66,6 +67,7 @@ def read(window: Window) -> FormatReport:
     made = (("writer", shown(maker.decode("utf-8", "replace"))[:100]),) if isinstance(maker, bytes) else ()
     return FormatReport(
         format="parquet",
+        code=arrow.why_in_base64(window.at(window.size - 8 - size, size)),
         tensors=tuple(columns[:MAX_LISTED]),
         count=len(columns),
         versions=(("rows", str(rows)), *made),

@@ -21,7 +21,7 @@ _MAGIC: Final = (
     (b"\x7fELF", "elf", _LIBRARY), (b"MZ", "pe", _LIBRARY), (b"\xcf\xfa\xed\xfe", "macho", _LIBRARY),
     (b"\xce\xfa\xed\xfe", "macho", _LIBRARY), (b"\xca\xfe\xba\xbe", "macho", _LIBRARY), (b"\0asm", "wasm", _LIBRARY),
     (b"\x89PNG\r\n\x1a\n", "png", None), (b"\xff\xd8\xff", "jpeg", None), (b"GIF87a", "gif", None), (b"GIF89a", "gif", None),
-    (b"RIFF", "riff", None), (b"OggS", "ogg", None), (b"fLaC", "flac", None), (b"ARROW1\0\0", "arrow", None),
+    (b"RIFF", "riff", None), (b"OggS", "ogg", None), (b"fLaC", "flac", None),
     (b"SQLite format 3\0", "sqlite", None), (b"%PDF-", "pdf", None),
 )  # fmt: skip
 _BYTECODE: Final = "it is compiled Python, which runs when it is imported"

@@ -56,6 +56,13 @@ KNOWN = {
     "arrow.arrow": ("arrow", 0, None, None),
     "tflite.tflite": ("tflite", 0, None, None),
     "saved_model.pb": ("tf-savedmodel", 0, None, None),
+    "pyarrow13-own-type.arrow": ("arrow", 0, None, None),
+    "pyarrow13-own-type.arrows": ("arrow-stream", 0, None, None),
+    "pyarrow13-own-type.parquet": ("parquet", 1, None, Tensor(name="a", dtype="int64", shape=(2,))),
+    "pyarrow13-python-type.arrow": ("arrow+code", 0, None, None),
+    "pyarrow13-python-type.arrows": ("arrow-stream+code", 0, None, None),
+    "pyarrow13-python-type.legacy": ("arrow-stream+code", 0, None, None),
+    "pyarrow13-python-type.parquet": ("parquet+code", 1, None, None),
     "saved_model-prints.pb": ("tf-savedmodel", 0, None, None),
     "graph.pb": ("tf-graph", 0, None, None),
     "keras2-operators.h5": ("keras-hdf5", 13, 124, None),
@@ -103,7 +110,7 @@ def test_what_is_cut_off_is_refused_or_not_taken_for_whole(name: str) -> None:
         except FormatError:
             continue
         # What runs code runs it also when its end is missing; some formats keep nothing at their end.
-        assert report.code is not None or report.format in ("binary", "arrow", "tflite", "zip"), report
+        assert report.code is not None or report.format in ("binary", "arrow-stream", "tflite", "zip"), report
 
 
 def test_inputs_outputs_and_versions() -> None:
