@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import struct
 import tarfile
@@ -59,6 +60,7 @@ def cases() -> Iterator[Case]:
     yield from _arrays()
     yield from _parquet()
     yield from _arrow()
+    yield from _templates()
     yield from groups.cases()
     yield from programs.cases()
     yield from _json()
@@ -543,6 +545,41 @@ def _arrays() -> Iterator[Case]:
     yield file("npz: objects", zipped({"a.npy": npy(array("'|O'"), SYSTEM)}), "Python objects", CodeError)
     for coat, data in packed(npy(array(), bytes(8))):
         yield file(f"npy: {coat}", data, "which NumPy does not read")
+
+
+def _templated(key: str, template: str) -> bytes:
+    return gguf(keys=gguf_text(key) + struct.pack("<I", 8) + gguf_text(template), key_count=1)
+
+
+def _templates() -> Iterator[Case]:
+    ways = {
+        "globals": "{{ self.__init__.__globals__ }}",
+        "subclasses": "{{ ''['__class__']['__mro__'][1]['__subclasses__']() }}",
+        "attr": "{{ messages | attr(name) }}",
+        "escaped": "{{ messages['\\x5f\\x5fclass\\x5f\\x5f'] }}",
+    }
+    for what, template in ways.items():
+        yield file(
+            f"template: {what} in GGUF",
+            _templated("tokenizer.chat_template", template),
+            "chat template",
+            CodeError,
+        )
+        raw = json.dumps({"a": 1, "chat_template": template}).encode()
+        yield Case(f"template: {what} in JSON", "json", lambda r=raw: r, CodeError, "chat template")  # type: ignore[misc]
+    bad = ways["globals"]
+    named = json.dumps(
+        {"chat_template": [{"name": "default", "template": "x"}, {"name": "tool_use", "template": bad}]}
+    )
+    yield Case("template: the second of several", "json", lambda: named.encode(), CodeError, "chat template")
+    long = json.dumps({"chat_template": bad, "tokens": ["a"] * 300_000})
+    yield Case("template: beside many values", "json", lambda: long.encode(), CodeError, "chat template")
+    yield file(
+        "template: a second one in GGUF",
+        _templated("tokenizer.chat_template.tool_use", bad),
+        "chat template",
+        CodeError,
+    )
 
 
 def _arrow() -> Iterator[Case]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from steelyard.errors import FormatError
+from steelyard.formats import templates
 from steelyard.formats.report import MAX_LISTED, MAX_TENSORS, FormatReport, Tensor, elements, shown
 from steelyard.formats.window import Cursor, Window, text_of
 
@@ -24,6 +25,7 @@ _TYPES: Final = {
     24: ("i8", 1, 1), 25: ("i16", 1, 2), 26: ("i32", 1, 4), 27: ("i64", 1, 8), 28: ("f64", 1, 8),
     29: ("iq1_m", 256, 56), 30: ("bf16", 1, 2), 34: ("tq1_0", 256, 54), 35: ("tq2_0", 256, 66), 39: ("mxfp4", 32, 17),
 }  # fmt: skip
+_TEMPLATES: Final = "tokenizer.chat_template"
 _SHOWN: Final = ("general.architecture", "general.name", "general.license")
 
 
@@ -49,12 +51,16 @@ def read(window: Window) -> FormatReport:
             f"it declares {count} tensors and {keys} keys; the most are {MAX_TENSORS} and {_MAX_KEYS}"
         )
     values: dict[str, int | str | None] = {}
+    code: str | None = None
     for _ in range(keys):
         window.step()
         key = _text(cursor)
         if key in values:
             raise FormatError(f"key {key[:80]!a} stands there twice")
-        values[key] = _value(cursor, cursor.number("<I"))
+        kind, place = cursor.number("<I"), cursor.place
+        values[key] = _value(cursor, kind)
+        if key.startswith(_TEMPLATES) and kind == _STRING:
+            code = code or templates.why(text_of(window.at(place + 8, cursor.place - place - 8)))
     tensors = _tensors(cursor, count)
     alignment = values.get("general.alignment", 32)
     if not isinstance(alignment, int) or not 1 <= alignment <= 1 << 20 or alignment & (alignment - 1):
@@ -62,12 +68,11 @@ def read(window: Window) -> FormatReport:
     _check_places(window, -(-cursor.place // alignment) * alignment, tensors, alignment)
     facts = tuple((key, str(values[key])[:100]) for key in _SHOWN if values.get(key))
     notes = (
-        ("holds a chat template, which the program that loads it may run",)
-        if "tokenizer.chat_template" in values
-        else ()
+        ("holds a chat template, which the program that loads it may run",) if _TEMPLATES in values else ()
     )
     return FormatReport(
         format="gguf",
+        code=code,
         tensors=tuple(item for _, _, item in tensors[:MAX_LISTED]),
         count=count,
         parameters=sum(elements(item.shape) for _, _, item in tensors),

@@ -17,13 +17,18 @@ def parse(raw: bytes, what: str, *, most: int = MAX_VALUES, **hooks: Any) -> obj
     Raises:
         FormatError: it may have more than ``most`` values, is nested too deeply, has a key twice, or is no JSON.
     """
-    # Every value but the outermost stands behind a comma or is the first in something.
-    if sum(raw.count(sign) for sign in (b",", b"[", b"{")) > most:
+    if values(raw) > most:
         raise FormatError(f"{what} has more than {most} values")
     try:
         return parse_json(raw, object_pairs_hook=_unique, **hooks)
     except (ValueError, RecursionError) as exc:
         raise FormatError(f"{what} is no JSON: {exc}"[:200]) from exc
+
+
+def values(raw: bytes) -> int:
+    """Return how many values JSON has at most."""
+    # Every one but the outermost stands behind a comma or is the first in something.
+    return sum(raw.count(sign) for sign in (b",", b"[", b"{"))
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -8,12 +8,12 @@ from typing import Final
 
 from steelyard.domain.jsontext import check_depth
 from steelyard.errors import FormatError
-from steelyard.formats import keras_config
+from steelyard.formats import jsons, keras_config, templates
 from steelyard.formats.report import FormatReport
 from steelyard.formats.window import Window
 
 _SAMPLE: Final = 64 << 10
-_MAX_JSON: Final = 1 << 20
+_MAX_JSON: Final = 4 << 20
 _MAX_DEPTH_JSON: Final = 16 << 20
 # First bytes, format, and why it runs code.
 _LIBRARY: Final = "it is a program of the machine, which runs when it is loaded"
@@ -28,7 +28,7 @@ _BYTECODE: Final = "it is compiled Python, which runs when it is imported"
 # What a text is can only be told by its name.
 _TEXTS: Final = {
     ".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".tsv": "tsv", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml",
-    ".md": "markdown", ".py": "python", ".html": "html", ".svg": "svg", ".xml": "xml", ".js": "javascript", ".sh": "shell",
+    ".md": "markdown", ".jinja": "jinja", ".py": "python", ".html": "html", ".svg": "svg", ".xml": "xml", ".js": "javascript", ".sh": "shell",
 }  # fmt: skip
 
 
@@ -80,7 +80,15 @@ def text(window: Window, name: str) -> FormatReport:
     """
     dot = name.rfind(".")
     form = _TEXTS.get(name[dot:].lower() if dot >= 0 else "", "text")
-    return _json(window) if form == "json" else FormatReport(format=form)
+    if form == "json":
+        return _json(window)
+    return FormatReport(format=form, code=_template(window) if form == "jinja" else None)
+
+
+def _template(window: Window) -> str | None:
+    if window.size > _MAX_JSON:
+        return "its template is larger than anything that is looked at"
+    return templates.why(window.at(0, window.size).decode("utf-8", "replace"))
 
 
 def _json(window: Window) -> FormatReport:
@@ -93,13 +101,24 @@ def _json(window: Window) -> FormatReport:
         check_depth(raw)
     except ValueError as exc:
         raise FormatError("its JSON is nested too deeply") from exc
-    if window.size > _MAX_JSON:
-        return form
+    if window.size > _MAX_JSON or jsons.values(raw) > jsons.MAX_VALUES:
+        templated = b'"chat_template"' in raw
+        return replace(form, code=templates.why(raw.decode("utf-8", "replace")) if templated else None)
     try:
         value = json.loads(raw, object_pairs_hook=_unique)
     except (ValueError, RecursionError):
         return FormatReport(format="text")
-    return replace(form, code=keras_config.code_of(value)) if keras_config.is_config(value) else form
+    return replace(form, code=_code(value))
+
+
+def _code(value: object) -> str | None:
+    """Return why a JSON document is code: a model of Keras, or a tokenizer whose chat template is."""
+    if keras_config.is_config(value):
+        return keras_config.code_of(value)
+    given = value.get("chat_template") if isinstance(value, dict) else None
+    several = given if isinstance(given, list) else [given]  # of them each has a name and a template
+    texts = (item.get("template") if isinstance(item, dict) else item for item in several)
+    return next(filter(None, (templates.why(text) for text in texts if isinstance(text, str))), None)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
