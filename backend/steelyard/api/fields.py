@@ -21,7 +21,7 @@ import msgspec
 from steelyard.api.problem import Problem
 from steelyard.chain.hexdata import parse_address
 from steelyard.domain import ref as refs
-from steelyard.domain.jsontext import decode_json, parse_json
+from steelyard.domain.jsontext import DuplicateKeyError, decode_json, parse_json, unique
 from steelyard.domain.metering import ChannelId
 from steelyard.domain.plain import AMOUNTS
 from steelyard.domain.types import (
@@ -182,19 +182,16 @@ def read_body(service: Service, kind: type, body: bytes) -> Any:
     try:
         document = decode_json(body, kind if issubclass(kind, msgspec.Struct) else object)
         # msgspec takes the last of two members with one name; another reader of the same bytes takes the first.
-        parse_json(body, object_pairs_hook=_members)
+        parse_json(body, object_pairs_hook=unique)
     except msgspec.ValidationError as exc:
         message, _, where = str(exc).partition(" - at ")
         name = where.strip("`").removeprefix("$.") or None
         raise Problem("bad-body", message, parameter=None if name == "$" else name) from exc
+    except DuplicateKeyError as exc:
+        raise Problem("bad-body", "a member stands there twice") from exc
     except ValueError as exc:  # msgspec's and Unicode's errors are ValueErrors
         raise Problem("bad-body", "the body is no JSON") from exc
     return document if issubclass(kind, msgspec.Struct) else _read_object(service, kind, "", document)
-
-
-def _members(pairs: list[tuple[str, object]]) -> None:
-    if len({name for name, _ in pairs}) != len(pairs):
-        raise Problem("bad-body", "a member stands there twice")
 
 
 def _read_object(service: Service, kind: type, name: str, value: object) -> Any:

@@ -40,6 +40,12 @@ class Call:
     receive: Receive
 
     @property
+    def signed_in(self) -> Address:
+        """Who is signed in, for endpoints that need a session."""
+        assert self.account is not None
+        return self.account
+
+    @property
     def request(self) -> Request:
         """The request itself, for headers and streamed bodies; made anew each time, for few endpoints look at it."""
         return Request(self.scope, self.receive)

@@ -15,7 +15,6 @@ from steelyard.api.receiving import Upload
 from steelyard.api.route import Answer, Call, Endpoint
 from steelyard.api.service import Service
 from steelyard.api.session import state_of
-from steelyard.domain.types import Address
 from steelyard.errors import NotFoundError
 from steelyard.service.inspect import inspect_folder
 from steelyard.storage.dagpb import MAX_BLOCK
@@ -79,7 +78,7 @@ def is_published(service: Service, digest: bytes) -> bool:
 
 async def post_upload(call: Call) -> Answer:
     """Open an upload, or find the open one of this folder."""
-    service, account = call.service, _account(call)
+    service, account = call.service, call.signed_in
     upload, new = await service.thread(
         receiving.open_upload,
         state_of(service),
@@ -103,7 +102,7 @@ async def put_block(call: Call) -> Answer:
         receiving.take_block,
         state_of(service),
         service.context.store,
-        _account(call),
+        call.signed_in,
         call.path["id"],
         call.path["cid"],
         data,
@@ -115,14 +114,14 @@ async def put_block(call: Call) -> Answer:
 async def get_upload(call: Call) -> Answer:
     """Tell how far an upload is."""
     service = call.service
-    upload = await service.thread(receiving.find_upload, state_of(service), _account(call), call.path["id"])
+    upload = await service.thread(receiving.find_upload, state_of(service), call.signed_in, call.path["id"])
     return Answer(value=await service.thread(_shown, service, upload))
 
 
 async def post_complete(call: Call) -> Answer:
     """Check the folder and pin it; 202 while that goes on."""
     service, state = call.service, state_of(call.service)
-    upload = await service.thread(receiving.find_upload, state, _account(call), call.path["id"])
+    upload = await service.thread(receiving.find_upload, state, call.signed_in, call.path["id"])
     name = _job(upload)
     job = await service.thread(state.jobs.look, name)
     if job is None or job.state == FAILED:
@@ -142,7 +141,7 @@ async def post_complete(call: Call) -> Answer:
 async def delete_upload(call: Call) -> Answer:
     """Give an upload up."""
     service, state = call.service, state_of(call.service)
-    upload = await service.thread(receiving.find_upload, state, _account(call), call.path["id"])
+    upload = await service.thread(receiving.find_upload, state, call.signed_in, call.path["id"])
     job = await service.thread(state.jobs.look, _job(upload))
     if job is not None and job.state == RUNNING:
         raise Problem("conflict", "the folder is being checked: wait until that has ended")
@@ -215,11 +214,6 @@ def _shown(service: Service, upload: Upload) -> UploadState:
 
 def _job(upload: Upload) -> str:
     return f"upload:{upload.id}"
-
-
-def _account(call: Call) -> Address:
-    assert call.account is not None  # every endpoint here needs a session
-    return call.account
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (

@@ -123,13 +123,13 @@ def make_hook(service: Service, account: Address, body: NewWebhook) -> Webhook:
 
 async def post_webhook(call: Call) -> Answer:
     """Make a webhook."""
-    made = await call.service.thread(make_hook, call.service, _account(call), call.body)
+    made = await call.service.thread(make_hook, call.service, call.signed_in, call.body)
     return Answer(value=made, status=201, headers={"location": f"/v1/webhooks/{made.id}"})
 
 
 async def get_webhooks(call: Call) -> Answer:
     """List the webhooks of the account."""
-    found = await call.service.thread(read_hooks, state_of(call.service), _account(call))
+    found = await call.service.thread(read_hooks, state_of(call.service), call.signed_in)
     return Answer(value=WebhookList(items=tuple(_shown(hook) for hook in found)))
 
 
@@ -156,7 +156,7 @@ async def post_test(call: Call) -> Answer:
 
 
 async def _hook(call: Call) -> Hook:
-    found = await call.service.thread(find_hook, state_of(call.service), _account(call), call.path["id"])
+    found = await call.service.thread(find_hook, state_of(call.service), call.signed_in, call.path["id"])
     if found is None:
         raise Problem("not-found", "there is no such webhook of this account")
     return found
@@ -180,11 +180,6 @@ def _shown(hook: Hook, *, secret: str | None = None) -> Webhook:
         created=hook.created,
         secret=secret,
     )
-
-
-def _account(call: Call) -> Address:
-    assert call.account is not None  # every endpoint here needs a session
-    return call.account
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from steelyard.audit.export import FORMAT, export
 from steelyard.audit.verify import Verified
-from steelyard.domain.jsontext import parse_json
+from steelyard.domain.jsontext import parse_json, unique
 from steelyard.errors import InputError, TrailError
 
 BUNDLE_SUFFIX: Final = ".bundle.json"
@@ -116,19 +116,12 @@ def _prov_records(text: str) -> list[dict[str, Any]]:
 
 def _object(text: str, number: int) -> dict[str, Any]:
     try:
-        value = parse_json(text.encode(), object_pairs_hook=_unique)
+        value = parse_json(text.encode(), object_pairs_hook=unique)
     except ValueError as exc:
         raise TrailError(f"record {number} of the export is no JSON: {exc}") from exc
     if not isinstance(value, dict):
         raise TrailError(f"record {number} of the export is no object")
     return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
 
 
 def _name(record: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from typing import Final, NoReturn
 
+from steelyard.domain.jsontext import DuplicateKeyError, unique
 from steelyard.errors import ManifestError
 
 MAX_BYTES: Final = 16 << 20
@@ -52,11 +53,13 @@ def decode(data: bytes) -> object:
     try:
         value = json.loads(
             data.decode("utf-8"),
-            object_pairs_hook=_unique,
+            object_pairs_hook=unique,
             parse_float=_refuse,
             parse_constant=_refuse,
             parse_int=_integer,
         )
+    except DuplicateKeyError as exc:
+        raise ManifestError("an object has a duplicate key") from exc
     except ValueError as exc:  # bad UTF-8 or bad JSON
         raise ManifestError(f"the document is not JSON in UTF-8: {exc}") from exc
     if encode(value) != data:
@@ -110,13 +113,6 @@ def _check_scalar_or(value: object, depth: int) -> None:
         _check(value, depth + 1)
     else:
         raise ManifestError(f"the format has no form for {type(value).__name__}")
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ManifestError("an object has a duplicate key")
-    return found
 
 
 def _refuse(text: str) -> NoReturn:

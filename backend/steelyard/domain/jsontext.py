@@ -9,6 +9,11 @@ import msgspec
 
 T = TypeVar("T")
 
+
+class DuplicateKeyError(ValueError):
+    """An object of JSON has two members with one name."""
+
+
 _DEPTH = 64
 _REST = 512
 _BRACKETS = b"[]{}"
@@ -41,6 +46,18 @@ def decode_json(text: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(text, type=kind)
     except RecursionError as exc:
         raise ValueError("nested too deeply") from exc
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the members of an object, as ``object_pairs_hook`` of :func:`parse_json`; of two with one name readers take either.
+
+    Raises:
+        DuplicateKeyError: a name stands there twice.
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise DuplicateKeyError("a key stands there twice")
+    return found
 
 
 def check_depth(text: bytes) -> None:

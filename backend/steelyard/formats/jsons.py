@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from steelyard.domain.jsontext import parse_json
+from steelyard.domain.jsontext import parse_json, unique
 from steelyard.errors import FormatError
 
 MAX_VALUES: Final = 250_000
@@ -20,7 +20,7 @@ def parse(raw: bytes, what: str, *, most: int = MAX_VALUES, **hooks: Any) -> obj
     if values(raw) > most:
         raise FormatError(f"{what} has more than {most} values")
     try:
-        return parse_json(raw, object_pairs_hook=_unique, **hooks)
+        return parse_json(raw, object_pairs_hook=unique, **hooks)
     except (ValueError, RecursionError) as exc:
         raise FormatError(f"{what} is no JSON: {exc}"[:200]) from exc
 
@@ -29,10 +29,3 @@ def values(raw: bytes) -> int:
     """Return how many values JSON has at most."""
     # Every one but the outermost stands behind a comma or is the first in something.
     return sum(raw.count(sign) for sign in (b",", b"[", b"{"))
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands there twice")
-    return found

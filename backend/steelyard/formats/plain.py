@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Final
 
-from steelyard.domain.jsontext import check_depth
+from steelyard.domain.jsontext import DuplicateKeyError, check_depth, unique
 from steelyard.errors import FormatError
 from steelyard.formats import jsons, keras_config, templates
 from steelyard.formats.report import FormatReport
@@ -105,7 +105,9 @@ def _json(window: Window) -> FormatReport:
         templated = b'"chat_template"' in raw
         return replace(form, code=templates.why(raw.decode("utf-8", "replace")) if templated else None)
     try:
-        value = json.loads(raw, object_pairs_hook=_unique)
+        value = json.loads(raw, object_pairs_hook=unique)
+    except DuplicateKeyError as exc:
+        raise FormatError("its JSON has a key twice, which two readers read differently") from exc
     except (ValueError, RecursionError):
         return FormatReport(format="text")
     return replace(form, code=_code(value))
@@ -119,10 +121,3 @@ def _code(value: object) -> str | None:
     several = given if isinstance(given, list) else [given]  # of them each has a name and a template
     texts = (item.get("template") if isinstance(item, dict) else item for item in several)
     return next(filter(None, (templates.why(text) for text in texts if isinstance(text, str))), None)
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise FormatError("its JSON has a key twice, which two readers read differently")
-    return found
