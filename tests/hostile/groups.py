@@ -160,6 +160,9 @@ def _damaged() -> Iterator[Case]:
         "loading runs code",
         CodeError,
     )
+    # Where a name must end, the library does not look.
+    named = real("keras-lambda.h5").replace(b"model_config\0", b"model_configX", 1)
+    yield file("hdf5: Lambda under a name without end", named, "loading runs code", CodeError)
 
 
 def _older(whole: bytes) -> bytes:

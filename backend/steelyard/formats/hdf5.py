@@ -216,7 +216,7 @@ class _Reader:
         cursor.skip(1 if version == 3 else 0)
         whole = [-(-size // 8) * 8 if version == 1 else size for size in sizes]
         start = cursor.place
-        name = _text(cursor.take(sizes[0]).split(b"\0", 1)[0])
+        name = _text(cursor.take(sizes[0])[:-1].split(b"\0", 1)[0])  # the library leaves the last byte out
         if name not in _KEPT:
             return
         if name in self.found.attributes:

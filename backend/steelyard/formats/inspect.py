@@ -42,7 +42,7 @@ def inspect(source: Source, size: int, *, name: str = "") -> FormatReport:
     Args:
         source: the file.
         size: its bytes.
-        name: its name; tells texts apart, and files that TensorFlow reads because of their name.
+        name: its name; tells texts apart, and files that TensorFlow and Keras read because of their name.
 
     Raises:
         FormatError: it is damaged, its headers declare what cannot be, or it is valid as two formats.
@@ -57,12 +57,17 @@ def look(window: Window, name: str = "") -> FormatReport:
         FormatError: as of :func:`inspect`.
     """
     found = _look(window, name)
-    base = name.rsplit("/", 1)[-1]
-    if base in savedmodel.BY_NAME and found.format != savedmodel.BY_NAME[base] and found.code is None:
+    if found.code is None and found.format not in _expected(name, found.format):
         return replace(
-            found, code="TensorFlow reads a file of this name as a model, and it cannot be read here"
+            found, code="TensorFlow or Keras reads a file of this name as a model, and it cannot be read here"
         )
     return found
+
+
+def _expected(name: str, form: str) -> tuple[str, ...]:
+    """Return the formats that a file may have of which a loader knows by its name alone that it is a model."""
+    base = name.rsplit("/", 1)[-1]
+    return _KERAS if base.endswith(".keras") else _BY_NAME.get(base, (form,))
 
 
 def _look(window: Window, name: str) -> FormatReport:
@@ -208,6 +213,14 @@ def _replace(found: FormatReport, note: str, code: str | None) -> FormatReport:
     return replace(found, code=code or found.code, notes=notes)
 
 
+# Read because of their names, by loaders that are less strict than we are. Nothing here reads the forms without a format.
+_BY_NAME: Final[dict[str, tuple[str, ...]]] = {
+    "saved_model.pb": ("tf-savedmodel",),
+    "saved_model.pbtxt": (),
+    "saved_model.cpb": (),
+    "keras_metadata.pb": ("keras-metadata",),
+}
+_KERAS: Final = ("keras", "keras-hdf5")
 _READERS: Final[tuple[tuple[str, Claim, Read], ...]] = (
     ("safetensors", safetensors.claims, safetensors.read),
     ("onnx", onnx.claims, onnx.read),

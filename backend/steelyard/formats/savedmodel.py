@@ -32,13 +32,6 @@ _SUSPECT: Final = re.compile(
 )
 _SMALL: Final = 4096
 _NAME: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9_>]{0,63}")
-BY_NAME: Final = {
-    "saved_model.pb": "tf-savedmodel",
-    "saved_model.pbtxt": None,
-    "saved_model.cpb": None,
-    "keras_metadata.pb": "keras-metadata",
-}
-"""Files that TensorFlow reads because of their names, and the format that each is known in here; None if it is not read."""
 
 
 def claims(window: Window, head: bytes) -> bool:

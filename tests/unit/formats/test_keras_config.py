@@ -82,6 +82,8 @@ def test_names_that_tensorflow_reads_are_told_by_the_last_part(tmp_path: Path) -
         ("a/saved_model.pb", "text+code"),
         ("saved_model.pb/a", "text"),
         ("my_saved_model.pb", "text"),
+        ("a.keras", "text+code"),
+        (".keras/a", "text"),
     ):
         with path.open("rb") as file:
             assert inspect(file, 3, name=name).declared == declared
