@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/build/bin:$(PATH)
 SUITE ?=
 ARGS ?=
 
-.PHONY: help setup setup-demo demo test check format bench fuzz fuzz-http fuzz-parsers mutate guards audit abi lock brownie kill faults reorgs load peers clean distclean
+.PHONY: help setup setup-demo demo test check format bench fuzz fuzz-http fuzz-parsers fuzz-loaders mutate guards audit abi lock brownie kill faults reorgs load peers clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -77,6 +77,10 @@ fuzz-parsers: ## fuzz every parser by its coverage, in an environment of its own
 	@$(SETUP) parsers
 	@PYTHONPATH=backend:. $(PY) -m tests.fuzz.campaign $(ARGS)
 
+fuzz-loaders: ## mutated models, read by h5py, TensorFlow and zipfile and by us, in an environment of its own (2 GB; Linux on x86-64)
+	@$(SETUP) loaders
+	@PYTHONPATH=backend:. $(PY) -m tests.fuzz.loaders $(ARGS)
+
 load: setup ## 32 clients for some minutes: answers, latencies, and the memory of the service
 	@PYTHONPATH=backend:. $(PY) -m tests.faults.load $(ARGS)
 
@@ -95,4 +99,4 @@ clean: ## remove what was built; the environments stay
 
 distclean: clean ## remove the environments too
 	@echo "distclean: environments, node_modules"
-	@rm -rf .venv .venv-uv .venv-node .venv-native .venv-brownie .venv-audit .venv-fuzz .venv-atheris node_modules
+	@rm -rf .venv .venv-uv .venv-node .venv-native .venv-brownie .venv-audit .venv-fuzz .venv-atheris .venv-loaders node_modules

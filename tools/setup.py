@@ -5,6 +5,7 @@
     tools/python tools/setup.py audit     all, and slither in an environment of its own
     tools/python tools/setup.py fuzz      all, and schemathesis in an environment of its own
     tools/python tools/setup.py parsers   all, and atheris in an environment of its own
+    tools/python tools/setup.py loaders   all, and the libraries that load models in an environment of their own
     tools/python tools/setup.py lock      uv alone, to resolve the lock files
 
 Runs on the standard library alone. Nothing is installed outside the checkout, but for uv's and npm's caches.
@@ -362,8 +363,13 @@ def parsers() -> list[Callable[[], None]]:
     return [*everything(), lambda: install_python("atheris environment", ROOT / ".venv-atheris", "atheris")]
 
 
+def loaders() -> list[Callable[[], None]]:
+    """What `make fuzz-loaders` needs beyond the rest."""
+    return [*everything(), lambda: install_python("loaders environment", ROOT / ".venv-loaders", "loaders")]
+
+
 LEVELS: dict[str, Callable[[], list[Callable[[], None]]]]
-LEVELS = {"demo": demo, "all": everything, "audit": audit, "fuzz": fuzz, "parsers": parsers, "lock": list}
+LEVELS = {"demo": demo, "all": everything, "audit": audit, "fuzz": fuzz, "parsers": parsers, "loaders": loaders, "lock": list}
 
 
 def main(arguments: list[str]) -> int:
