@@ -36,6 +36,7 @@ PYTHON = ROOT / ".venv-loaders" / "bin" / "python"
 MISSED = ROOT / "build" / "fuzz" / "missed"
 LAMBDA = json.dumps({"class_name": "Lambda", "config": {}})
 HONEST = json.dumps({"class_name": "Dense", "config": {}})
+CODE = "code"
 PATIENCE = 0.3
 """Seconds for one file."""
 _EDGES = (0, 1, 2, 3, 4, 8, 16, 20, 96, 255, 65_535, 2**32 - 1, 2**64 - 1)
@@ -43,12 +44,15 @@ _EDGES = (0, 1, 2, 3, 4, 8, 16, 20, 96, 255, 65_535, 2**32 - 1, 2**64 - 1)
 
 @dataclass(frozen=True)
 class Loader:
-    """A library: the name that it knows a file by, what is mutated, how, and what it would run of a file, if it reads it at all."""
+    """A library: the name that it knows a file by, what is mutated, where, and what it would do with a file, if it reads it at all.
+
+    ``finds`` returns CODE for what would run, and the names of other files that would be read.
+    """
 
     name: Callable[[random.Random], str]
     make: Callable[[random.Random, str], bytes]
     marks: tuple[bytes, ...]
-    runs: Callable[[str, bytes], bool]
+    finds: Callable[[str, bytes], set[str]]
 
 
 def mutate(chance: random.Random, data: bytes, marks: Iterable[bytes]) -> bytes:
@@ -125,9 +129,9 @@ def _archive(chance: random.Random, _name: str) -> bytes:
     return whole + whole if chance.random() < 0.05 else whole
 
 
-def _zipfile(_name: str, data: bytes) -> bool:
+def _zipfile(_name: str, data: bytes) -> set[str]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open("config.json") as file:
-        return _is_code(file.read())
+        return {CODE} if _is_code(file.read()) else set()
 
 
 # -- HDF5 ------------------------------------------------------------------------------------------------------
@@ -155,12 +159,12 @@ def _hdf5(chance: random.Random, _name: str) -> bytes:
     return made.getvalue()
 
 
-def _h5py(_name: str, data: bytes) -> bool:
+def _h5py(_name: str, data: bytes) -> set[str]:
     import h5py
 
     with h5py.File(io.BytesIO(data), "r") as file:
         found = [file.attrs[name] for name in ("model_config", "training_config") if name in file.attrs]
-    return any(_is_code(text) for text in found if isinstance(text, str | bytes))
+    return {CODE for text in found if isinstance(text, str | bytes) and _is_code(text)}
 
 
 # -- TensorFlow ------------------------------------------------------------------------------------------------
@@ -195,25 +199,31 @@ def _message(chance: random.Random, name: str) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _protobuf(name: str, data: bytes) -> bool:
+def _protobuf(name: str, data: bytes) -> set[str]:
     from tensorflow.core.protobuf import saved_model_pb2
     from tf_keras.protobuf import saved_metadata_pb2
 
     if name == "keras_metadata.pb":
         layers = saved_metadata_pb2.SavedMetadata.FromString(data).nodes
-        return any(_is_code(layer.metadata) for layer in layers if layer.identifier.startswith("_tf_keras_"))
+        return _of_layers(layers)
+    found: set[str] = set()
     for meta in saved_model_pb2.SavedModel.FromString(data).meta_graphs:
         functions = (function.node_def for function in meta.graph_def.library.function)
-        if any(_is_dangerous(node) for nodes in (meta.graph_def.node, *functions) for node in nodes):
-            return True
+        nodes = (node for nodes in (meta.graph_def.node, *functions) for node in nodes)
+        found |= {CODE for node in nodes if _is_dangerous(node)}
         layers = [
             item.user_object
             for item in meta.object_graph_def.nodes
             if item.WhichOneof("kind") == "user_object"
         ]
-        if any(_is_code(layer.metadata) for layer in layers if layer.identifier.startswith("_tf_keras_")):
-            return True
-    return False
+        found |= _of_layers(layers)
+    return found
+
+
+def _of_layers(layers: Iterable[Any]) -> set[str]:
+    return {
+        CODE for layer in layers if layer.identifier.startswith("_tf_keras_") and _is_code(layer.metadata)
+    }
 
 
 def _is_dangerous(node: Any) -> bool:
@@ -243,7 +253,7 @@ def _arrays(chance: random.Random, name: str) -> bytes:
     return made.getvalue()
 
 
-def _numpy(name: str, data: bytes) -> bool:
+def _numpy(name: str, data: bytes) -> set[str]:
     import numpy as np
 
     try:
@@ -252,9 +262,51 @@ def _numpy(name: str, data: bytes) -> bool:
             found[inner]
     except ValueError as error:
         if "Object arrays" in str(error):
-            return True
+            return {CODE}
         raise
-    return False
+    return set()
+
+
+# -- ONNX ------------------------------------------------------------------------------------------------------
+
+
+def _onnx(chance: random.Random, _name: str) -> bytes:
+    import onnx  # type: ignore[import-not-found]
+    from onnx import helper
+
+    def weights(name: str) -> Any:
+        made = helper.make_tensor(name, onnx.TensorProto.FLOAT, [2], [1.0, 2.0])
+        if chance.random() < 0.7:
+            made.ClearField("float_data")
+            made.data_location = onnx.TensorProto.EXTERNAL
+            made.external_data.add(
+                key="location", value=chance.choice(("weights.bin", "../up", "/etc/passwd"))
+            )
+        return made
+
+    inner = helper.make_graph([], "inner", [], [], [weights("c")])
+    nodes = [
+        helper.make_node("Constant", [], ["a"], value=weights("a")),
+        helper.make_node("If", ["a"], ["b"], then_branch=inner, else_branch=inner),
+        helper.make_node("Many", ["a"], ["d"], tensors=[weights("d"), weights("e")], graphs=[inner]),
+    ]
+    graph = helper.make_graph(chance.sample(nodes, chance.randrange(4)), "g", [], [], [weights("w")])
+    function = helper.make_function("x", "f", [], [], nodes[:1], [helper.make_opsetid("", 18)])
+    return bytes(helper.make_model(graph, functions=[function] * chance.randrange(2)).SerializeToString())
+
+
+def _externals(_name: str, data: bytes) -> set[str]:
+    import onnx
+    from onnx import external_data_helper
+
+    tensors = external_data_helper._get_all_tensors(onnx.ModelProto.FromString(data))
+    return {
+        entry.value
+        for tensor in tensors
+        if external_data_helper.uses_external_data(tensor)
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
 
 
 LOADERS = {
@@ -270,6 +322,7 @@ LOADERS = {
     "numpy": Loader(
         lambda chance: chance.choice(("m.npy", "m.npz")), _arrays, (b"NUMPY", b"descr", b"PK\1\2", b"PK\3\4", b"PK\5\6"), _numpy
     ),
+    "onnx": Loader(lambda _: "m.onnx", _onnx, (b"location", b"weights.bin", b"Constant"), _externals),
     "protobuf": Loader(
         lambda chance: chance.choice(("saved_model.pb", "keras_metadata.pb")), _message, (), _protobuf
     ),
@@ -280,17 +333,20 @@ def outcome(loader: Loader, name: str, data: bytes) -> str:
     """Return what came of one file."""
     signal.setitimer(signal.ITIMER_REAL, PATIENCE)
     try:
-        runs = loader.runs(name, data)
+        found = loader.finds(name, data)
     except Exception:  # noqa: BLE001  # whatever a library raises
         return "not read"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    if not runs:
+    if not found:
         return "harmless"
     try:
-        return "told" if look(Window(Memory(data), len(data)), name).code else "missed"
+        report = look(Window(Memory(data), len(data)), name)
     except FormatError:
         return "refused"
+    if CODE not in found and report.format in ("binary", "text"):
+        return "not known"
+    return "told" if report.code or found <= {item.path for item in report.external} else "missed"
 
 
 def work(which: str, seed: int, until: float) -> None:

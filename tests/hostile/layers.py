@@ -9,7 +9,7 @@ from pathlib import Path
 from steelyard.errors import CodeError
 from tests.hostile.cases import Case, file, pb, real, zipped
 
-_UNREAD = "cannot be read here"
+_UNREAD = "cannot be read as one here"
 
 
 def cases() -> Iterator[Case]:
@@ -87,7 +87,10 @@ def _named() -> Iterator[Case]:
         ("saved_model.cpb", bytes(64)),
         ("keras_metadata.pb", pb(15, 1) + _layer(b"{}")),
         ("sub/saved_model.pb", b"anything"),
-        ("m.keras", b"X" + zipped({"config.json": b"{}"})[1:-2] + b"\x05\0"),  # zipfile reads it, without its first file
+        (
+            "m.keras",
+            b"X" + zipped({"config.json": b"{}"})[1:-2] + b"\x05\0",
+        ),  # zipfile reads it, without its first file
     ):
         yield Case(
             f"tensorflow: {name} of {len(data)} bytes",

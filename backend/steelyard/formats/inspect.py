@@ -42,7 +42,7 @@ def inspect(source: Source, size: int, *, name: str = "") -> FormatReport:
     Args:
         source: the file.
         size: its bytes.
-        name: its name; tells texts apart, and files that TensorFlow and Keras read because of their name.
+        name: its name; tells texts apart, and files that loaders read because of their name.
 
     Raises:
         FormatError: it is damaged, its headers declare what cannot be, or it is valid as two formats.
@@ -59,7 +59,7 @@ def look(window: Window, name: str = "") -> FormatReport:
     found = _look(window, name)
     if found.code is None and found.format not in _expected(name, found.format):
         return replace(
-            found, code="TensorFlow or Keras reads a file of this name as a model, and it cannot be read here"
+            found, code="its name makes programs read it as a model, and it cannot be read as one here"
         )
     return found
 
@@ -67,7 +67,7 @@ def look(window: Window, name: str = "") -> FormatReport:
 def _expected(name: str, form: str) -> tuple[str, ...]:
     """Return the formats that a file may have of which a loader knows by its name alone that it is a model."""
     base = name.rsplit("/", 1)[-1]
-    return _KERAS if base.endswith(".keras") else _BY_NAME.get(base, (form,))
+    return _BY_NAME.get(base) or _BY_NAME.get(base[base.rfind(".") :], (form,))
 
 
 def _look(window: Window, name: str) -> FormatReport:
@@ -213,14 +213,14 @@ def _replace(found: FormatReport, note: str, code: str | None) -> FormatReport:
     return replace(found, code=code or found.code, notes=notes)
 
 
-# Read because of their names, by loaders that are less strict than we are. Nothing here reads the forms without a format.
+# Read because of their names, by loaders that are less strict than we are. No reader here is of the forms "".
 _BY_NAME: Final[dict[str, tuple[str, ...]]] = {
     "saved_model.pb": ("tf-savedmodel",),
-    "saved_model.pbtxt": (),
-    "saved_model.cpb": (),
+    "saved_model.pbtxt": ("",),
+    "saved_model.cpb": ("",),
     "keras_metadata.pb": ("keras-metadata",),
+    ".keras": ("keras", "keras-hdf5"),
 }
-_KERAS: Final = ("keras", "keras-hdf5")
 _READERS: Final[tuple[tuple[str, Claim, Read], ...]] = (
     ("safetensors", safetensors.claims, safetensors.read),
     ("onnx", onnx.claims, onnx.read),
