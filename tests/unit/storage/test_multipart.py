@@ -71,6 +71,31 @@ def test_malformed_forms_are_refused(data: bytes) -> None:
         list(Form(_body(data), TYPE).parts())
 
 
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"--XXjunk\r\n\r\nabc\r\n--XX--", "boundary line"),
+        (b"--XX\r\nA: " + b"x" * 20_000, "headers of a part are above"),
+    ],
+)
+def test_what_is_wrong_with_a_form_is_told(data: bytes, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        list(Form(_body(data), TYPE).parts())
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_a_part_that_is_cut_off_never_ends_as_if_it_were_whole(size: int) -> None:
+    part = next(Form(_body(_part(b"abc" * 100)[:-50]), TYPE).parts())
+    with pytest.raises(InputError, match="cut off"):
+        _read(part, size)
+
+
+@pytest.mark.parametrize("boundary", ["", '""', '"a "', '"a;b"', '"\x01"', '"é"', "x" * 71])
+def test_boundaries_that_are_none_are_refused(boundary: str) -> None:
+    with pytest.raises(InputError, match="boundary"):
+        Form(_body(b""), f"multipart/form-data; boundary={boundary}")
+
+
 def test_too_many_parts_are_refused() -> None:
     with pytest.raises(InputError, match="more than"):
         list(Form(_body(_part(b"") * (MAX_PARTS + 1) + b"--XX--"), TYPE).parts())

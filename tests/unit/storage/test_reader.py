@@ -185,8 +185,12 @@ def test_a_depth_bomb_is_refused(dag: Dag) -> None:
     for _ in range(MAX_DEPTH):
         part = dag.file([part])
     assert _read(dag, part[0]) == b"a"
+    assert len(list(Reader(dag.fetch).span(part[0], 0, 1))) == MAX_DEPTH + 1
+    deeper = dag.file([part])[0]
     with pytest.raises(VerificationError, match="deeper"):
-        _read(dag, dag.file([part])[0])
+        _read(dag, deeper)
+    with pytest.raises(VerificationError, match="deeper"):
+        list(Reader(dag.fetch).span(deeper, 0, 1))
 
 
 def test_a_bomb_of_empty_parts_is_refused(dag: Dag) -> None:
