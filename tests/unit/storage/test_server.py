@@ -14,12 +14,15 @@ from urllib.parse import urlsplit
 import ipfshttpclient
 import pytest
 
-from steelyard.errors import ConfigError, RefusedError
+from steelyard.errors import ConfigError, InputError, RefusedError
+from steelyard.storage import rpc
 from steelyard.storage import server as server_module
 from steelyard.storage.cid import CID, cid_of
 from steelyard.storage.dagpb import MAX_BLOCK
 from steelyard.storage.embedded import EmbeddedStore
+from steelyard.storage.reader import MAX_PATH
 from steelyard.storage.server import StoreServer
+from steelyard.storage.unixfs import directory_block
 from steelyard.storage.upkeep import collect
 
 pytestmark = pytest.mark.filterwarnings("ignore:The 'strict' parameter is no longer needed:FutureWarning")
@@ -270,6 +273,41 @@ def test_hostile_names_in_a_form_are_refused(
     status, _ = _ask(server, "/api/v0/add", body=body, Content_Type="multipart/form-data; boundary=X")
     assert status == 400
     assert list(store.pins()) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "parts", "words"),
+    [
+        ("cid-codec=dag-cbor", [("", b"abc")], "codec 'dag-cbor'"),
+        ("format=git", [("", b"abc")], "codec 'git'"),
+        ("mhtype=sha3-256", [("", b"abc")], "only sha2-256"),
+        ("mhlen=20", [("", b"abc")], "only sha2-256"),
+        ("", [], "no block"),
+    ],
+)
+def test_blocks_that_cannot_be_put_are_told(
+    server: StoreServer, store: EmbeddedStore, query: str, parts: list[tuple[str, bytes]], words: str
+) -> None:
+    status, answer = _ask(
+        server,
+        f"/api/v0/block/put?{query}",
+        body=_form(*parts),
+        Content_Type="multipart/form-data; boundary=X",
+    )
+    assert status == 400 and words in answer["Message"]
+    assert store.usage() == (0, 0)
+
+
+def test_an_archive_of_directories_without_end_is_not_written(store: EmbeddedStore) -> None:
+    block = directory_block(())
+    for depth in range(MAX_PATH + 2):
+        store.put_block(block.cid, block.data)
+        if depth == MAX_PATH:
+            assert len(list(rpc._tar(store, block.cid, "x"))) == MAX_PATH + 2
+        block = directory_block([block.link("d")])
+    store.put_block(block.cid, block.data)
+    with pytest.raises(InputError, match="nested deeper"):
+        list(rpc._tar(store, block.cid, "x"))
 
 
 def test_a_block_above_the_limit_is_refused(server: StoreServer, store: EmbeddedStore) -> None:
