@@ -196,7 +196,9 @@ def _message(chance: random.Random, name: str) -> bytes:
     if operator == "Const":
         layer = meta.object_graph_def.nodes.add().user_object
         layer.identifier, layer.metadata = "_tf_keras_layer", LAMBDA
-    return bytes(model.SerializeToString())
+    whole = bytes(model.SerializeToString())
+    # A message that stands there twice is one to its readers: half of a model in front of the other half.
+    return whole + whole[: chance.choice((0, 0, len(whole)))]
 
 
 def _protobuf(name: str, data: bytes) -> set[str]:

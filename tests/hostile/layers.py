@@ -64,6 +64,9 @@ def _graphs() -> Iterator[Case]:
             _saved(_node("PrintV2", more=_setting("output_stream", pb(2, "stderr")) + prints)), "PrintV2",
         ),
         "savedmodel: Lambda among its objects": (pb(1, 1) + layer, "Lambda"),
+        "savedmodel: Lambda among its objects, in two messages": (
+            pb(1, 1) + pb(2, pb(7, pb(1, pb(4, pb(1, "_tf_keras_layer")) + pb(4, pb(3, b'{"class_name":"Lambda"}'))))), "Lambda",
+        ),
         "graph: PyFunc": (pb(1, _node("Const")) + pb(1, _node("PyFunc")), "PyFunc"),
         "graph: PyFunc in a function": (pb(1, _node("Const")) + pb(2, pb(1, pb(3, _node("PyFunc")))), "PyFunc"),
         "keras metadata: Lambda": (lambda: real("keras2-metadata-lambda.pb"), "Lambda"),

@@ -603,8 +603,9 @@ def _arrow() -> Iterator[Case]:
         "arrow: a pickle behind megabytes", behind + bytes(17 << 20), "a pickle that PyArrow", CodeError
     )
     cut = real("arrow.arrow")
-    yield file("arrow: cut off", cut[:-1], "does not end as Arrow does")
-    yield file("arrow: nothing else", cut[:8], "does not end as Arrow does")
+    yield file("arrow: cut off", cut[:-1], "begin and end as Arrow does")
+    yield file("arrow: another beginning", b"X" + cut[1:], "begin and end as Arrow does")
+    yield file("arrow: nothing else", cut[:8], "begin and end as Arrow does")
     yield file(
         "arrow: footer larger than the file",
         cut[:-10] + b"\xff\xff\xff\x7f" + cut[-6:],

@@ -14,6 +14,7 @@ from steelyard.formats.report import FormatReport
 from steelyard.formats.window import Window
 
 _MAGIC: Final = b"ARROW1"
+_BEGIN: Final = b"ARROW1\0\0"
 _GOES_ON: Final = b"\xff\xff\xff\xff"
 _SCHEMA: Final = b"\x01"
 _PAGE: Final = 1 << 20
@@ -38,8 +39,8 @@ def why_in_base64(text: bytes) -> str | None:
 
 
 def claims(window: Window, head: bytes) -> bool:
-    """Whether a file begins as an Arrow file does."""
-    return head.startswith(_MAGIC + b"\0\0")
+    """Whether a file begins or ends as an Arrow file does: its readers look at the end."""
+    return head.startswith(_BEGIN) or window.at(max(0, window.size - 6), min(6, window.size)) == _MAGIC
 
 
 def read(window: Window) -> FormatReport:
@@ -49,8 +50,8 @@ def read(window: Window) -> FormatReport:
         FormatError: it is cut off, or its footer is larger than it.
     """
     end = window.size - len(_MAGIC) - 4
-    if end < len(_MAGIC) + 2 or window.at(end + 4, len(_MAGIC)) != _MAGIC:
-        raise FormatError("it does not end as Arrow does: it is cut off, or another file too")
+    if end < len(_BEGIN) or window.at(0, len(_BEGIN)) != _BEGIN or window.at(end + 4, len(_MAGIC)) != _MAGIC:
+        raise FormatError("it does not both begin and end as Arrow does: it is cut off, or another file too")
     size = int.from_bytes(window.at(end, 4), "little")
     if size > end:
         raise FormatError(f"a footer of {size} bytes is declared, in {window.size}")
@@ -61,9 +62,8 @@ def claims_stream(window: Window, head: bytes) -> bool:
     """Whether a file begins with a message that is a schema, as a stream does."""
     start, end = _message(window, head)
     table = start + _number(window, start, 4)
-    shape = table - _number(
-        window, table, 4, signed=True
-    )  # where the fields of the table are, each in 2 bytes
+    # Where the fields of the table are, each in 2 bytes.
+    shape = table - _number(window, table, 4, signed=True)
     kind = table + _number(window, shape + 6, 2)
     return (
         start < table < end <= window.size

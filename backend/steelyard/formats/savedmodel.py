@@ -97,7 +97,7 @@ def read_layers(window: Window) -> FormatReport:
         why
         for field in fields(window, 0, window.size)
         if field.number == 1
-        for why in _layer(window, field, 4, 5, depth=1)
+        for why in _layer(window, [field], 4, 5, depth=1)
     ]
     return FormatReport(format="keras-metadata", code=next(iter(found), None))
 
@@ -201,19 +201,21 @@ def _layers(window: Window, graph: Field) -> Iterator[str]:
     """Yield what layers in SavedObjectGraph.nodes would run (Keras 2, up to TensorFlow 2.4)."""
     for node in fields(window, *message(graph), depth=2):
         if node.number == 1:
-            for field in fields(window, *message(node), depth=3):
-                if field.number == 4:
-                    yield from _layer(window, field, 1, 3, depth=4)
+            objects = [field for field in fields(window, *message(node), depth=3) if field.number == 4]
+            yield from _layer(window, objects, 1, 3, depth=4)
 
 
-def _layer(window: Window, field: Field, identifier: int, metadata: int, *, depth: int) -> Iterator[str]:
-    """Yield why the layer that a message describes runs code."""
+def _layer(
+    window: Window, messages: list[Field], identifier: int, metadata: int, *, depth: int
+) -> Iterator[str]:
+    """Yield why a layer runs code. It may be described in several messages, which readers make one."""
     known, described = False, list[Field]()
-    for part in fields(window, *message(field), depth=depth):
-        if part.number == identifier:
-            known |= _begins(window, part, _OF_LAYERS)
-        elif part.number == metadata:
-            described.append(part)
+    for field in messages:
+        for part in fields(window, *message(field), depth=depth):
+            if part.number == identifier:
+                known |= _begins(window, part, _OF_LAYERS)
+            elif part.number == metadata:
+                described.append(part)
     for part in described if known else ():
         if part.value > keras_config.MAX_CONFIG:
             raise FormatError(f"a layer is described in more than {keras_config.MAX_CONFIG} bytes")
