@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -273,6 +273,21 @@ def test_deep_json_is_refused_whatever_the_recursion_limit(status: int) -> None:
                     call(ABC)
     finally:
         sys.setrecursionlimit(before)
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_pin_that_a_node_keeps_is_not_told_as_gone(pinned: bool) -> None:
+    keys = {ABC: {"Type": "recursive"}} if pinned else {}
+
+    def node(handler: BaseHTTPRequestHandler) -> None:
+        if "/pin/rm" in handler.path:
+            _says(b'{"Message": "no", "Code": 0, "Type": "error"}', 500)(handler)
+        else:
+            _says(json.dumps({"Keys": keys}).encode())(handler)
+
+    kept = pytest.raises(StoreError, match="unpinning") if pinned else nullcontext()
+    with _liar(node) as url, KuboStore(url, timeout=10) as store, kept:
+        store.unpin(ABC)
 
 
 def test_a_block_of_brackets_is_a_block() -> None:
