@@ -23,6 +23,7 @@ from steelyard.formats import (
     safetensors,
     savedmodel,
     tars,
+    tflite,
     zips,
 )
 from steelyard.formats.window import Memory, Window
@@ -143,6 +144,7 @@ FILES = {
     "zip-models": Target(window(inspect._zip), samples(".keras", "skops")),
     "npy": Target(window(numpys.read), _npy_seeds),
     "parquet": Target(window(parquet.read), samples("parquet")),
+    "tflite": Target(window(tflite.read), samples("tflite")),
     "arrow": Target(_arrow, samples("arrow")),
     "pickle": Target(lambda data: pickles.follow(Window(Memory(data), len(data))), literal(*_PICKLES)),
     "unpicklers": Target(_unpickled, _unpickled_seeds),

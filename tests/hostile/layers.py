@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -76,6 +77,11 @@ def _graphs() -> Iterator[Case]:
     }  # fmt: skip
     for name, (data, words) in files.items():
         yield file(name, data, words, CodeError)
+    yield file("tflite: writes files", lambda: real("tflite-writes-files.tflite"), "FlexWriteFile", CodeError)
+    lite = real("tflite-writes-files.tflite")
+    codes = lite.rindex(struct.pack("<I", 2), 0, lite.index(b"FlexWriteFile"))
+    many = lite[:codes] + b"\xff\xff\xff\x7f" + lite[codes + 4 :]
+    yield file("tflite: operators without end", many, "declares 2147483647 operators")
     yield file("keras metadata: no JSON", _layer(b"{"), "a layer is no JSON")
     yield file("keras metadata: megabytes", lambda: _layer(b" " * (9 << 20)), "more than 8388608 bytes")
 

@@ -10,12 +10,14 @@ import re
 from typing import Final
 
 from steelyard.errors import FormatError
+from steelyard.formats.flatbuffers import field, follow
 from steelyard.formats.report import FormatReport
 from steelyard.formats.window import Window
 
 _MAGIC: Final = b"ARROW1"
 _BEGIN: Final = b"ARROW1\0\0"
 _GOES_ON: Final = b"\xff\xff\xff\xff"
+_KIND: Final = 1
 _SCHEMA: Final = b"\x01"
 _PAGE: Final = 1 << 20
 _PICKLED: Final = b"arrow.py_extension_type"
@@ -60,18 +62,9 @@ def read(window: Window) -> FormatReport:
 
 def claims_stream(window: Window, head: bytes) -> bool:
     """Whether a file begins with a message that is a schema, as a stream does."""
-    start, end = _message(window, head)
-    table = start + _number(window, start, 4)
-    # Where the fields of the table are, each in 2 bytes.
-    shape = table - _number(window, table, 4, signed=True)
-    kind = table + _number(window, shape + 6, 2)
-    return (
-        start < table < end <= window.size
-        and start < shape < end
-        and _number(window, shape, 2) >= 8
-        and table < kind < end
-        and window.at(kind, 1) == _SCHEMA
-    )
+    start, end = _message(head)
+    kind = field(window, follow(window, start), _KIND)
+    return start < kind < end <= window.size and window.at(kind, 1) == _SCHEMA
 
 
 def read_stream(window: Window) -> FormatReport:
@@ -80,7 +73,7 @@ def read_stream(window: Window) -> FormatReport:
     Raises:
         FormatError: it is larger than anything that is looked at.
     """
-    return FormatReport(format="arrow-stream", code=_why(window, *_message(window, window.at(0, 4))))
+    return FormatReport(format="arrow-stream", code=_why(window, *_message(window.at(0, 8))))
 
 
 def _why(window: Window, start: int, end: int) -> str | None:
@@ -91,14 +84,7 @@ def _why(window: Window, start: int, end: int) -> str | None:
     return None
 
 
-def _message(window: Window, head: bytes) -> tuple[int, int]:
+def _message(head: bytes) -> tuple[int, int]:
     """Return the place of the first message; before Arrow 0.15 nothing stood in front of its size."""
     start = 8 if head.startswith(_GOES_ON) else 4
-    return start, start + _number(window, start - 4, 4)
-
-
-def _number(window: Window, place: int, size: int, *, signed: bool = False) -> int:
-    """Return an integer; 0 where there is none."""
-    if not 0 <= place <= window.size - size:
-        return 0
-    return int.from_bytes(window.at(place, size), "little", signed=signed)
+    return start, start + int.from_bytes(head[start - 4 : start], "little")

@@ -23,6 +23,7 @@ from steelyard.formats import (
     savedmodel,
     skops,
     tars,
+    tflite,
     zips,
 )
 from steelyard.formats.report import FormatReport
@@ -233,6 +234,7 @@ _READERS: Final[tuple[tuple[str, Claim, Read], ...]] = (
     ("zip", zips.claims, _zip),
     ("npy", numpys.claims, numpys.read),
     ("parquet", parquet.claims, parquet.read),
+    ("tflite", tflite.claims, tflite.read),
     ("arrow", arrow.claims, arrow.read),
     ("arrow-stream", arrow.claims_stream, arrow.read_stream),
     ("tar", tars.claims, _tar),

@@ -37,8 +37,6 @@ def by_magic(head: bytes) -> FormatReport | None:
     for magic, name, code in _MAGIC:
         if head.startswith(magic) and (name != "pe" or _is_pe(head)):
             return FormatReport(format=name, code=code)
-    if head[4:8] == b"TFL3":
-        return FormatReport(format="tflite")
     if (
         len(head) >= 16
         and head[2:4] == b"\r\n"

@@ -63,6 +63,8 @@ KNOWN = {
     "pyarrow13-python-type.arrows": ("arrow-stream+code", 0, None, None),
     "pyarrow13-python-type.legacy": ("arrow-stream+code", 0, None, None),
     "pyarrow13-python-type.parquet": ("parquet+code", 1, None, None),
+    "tflite-determinant.tflite": ("tflite", 0, None, None),
+    "tflite-writes-files.tflite": ("tflite+code", 0, None, None),
     "saved_model-prints.pb": ("tf-savedmodel", 0, None, None),
     "graph.pb": ("tf-graph", 0, None, None),
     "keras2-operators.h5": ("keras-hdf5", 13, 124, None),
