@@ -369,7 +369,15 @@ def loaders() -> list[Callable[[], None]]:
 
 
 LEVELS: dict[str, Callable[[], list[Callable[[], None]]]]
-LEVELS = {"demo": demo, "all": everything, "audit": audit, "fuzz": fuzz, "parsers": parsers, "loaders": loaders, "lock": list}
+LEVELS = {
+    "demo": demo,
+    "all": everything,
+    "audit": audit,
+    "fuzz": fuzz,
+    "parsers": parsers,
+    "loaders": loaders,
+    "lock": list,
+}
 
 
 def main(arguments: list[str]) -> int:
