@@ -127,13 +127,13 @@ def _operator(name: str, config: dict[str, object]) -> Iterator[str]:
     if name == "TFOpLambda":
         function = config.get("function")
         if not isinstance(function, str) or not _is_calculation(function):
-            yield f"TensorFlow's {shown(str(function))[:80]}"
+            yield f"TensorFlow's {str(function)[:80]}"
     elif name == "ClassMethod":
-        if config.get("cls_symbol") not in _WRAPPED:
-            yield f"methods of TensorFlow's {shown(str(config.get('cls_symbol')))[:80]}"
+        if (symbol := str(config.get("cls_symbol"))) not in _WRAPPED:
+            yield f"methods of TensorFlow's {symbol[:80]}"
     elif name in ("InstanceProperty", "InstanceMethod"):
-        if str(config.get("attr_name")).startswith("_"):
-            yield f"the inner attribute {shown(str(config.get('attr_name')))[:80]}"
+        if (attribute := str(config.get("attr_name"))).startswith("_"):
+            yield f"the inner attribute {attribute[:80]}"
     elif name == "TensorFlowOpLayer":
         node = config.get("node_def")
         if isinstance(node, str):

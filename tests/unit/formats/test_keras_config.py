@@ -55,6 +55,28 @@ def test_what_keras_writes_is_no_code(value: dict[str, object]) -> None:
     assert code_of({"class_name": "Sequential", "config": {"layers": [value]}}) is None
 
 
+ODD: tuple[object, ...] = ([], [[]], {}, {"a": {}}, None, True, 0, 1.5, "", "x", "a.b", ".")
+CLASSES = (
+    "Dense",
+    "function",
+    "__typespec__",
+    "TFOpLambda",
+    "ClassMethod",
+    "InstanceMethod",
+    "TensorFlowOpLayer",
+)
+SETTINGS = ("function", "cls_symbol", "attr_name", "node_def", "vocabulary", "proto", "op")
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_values_of_any_kind_are_read_anywhere(name: str) -> None:
+    for value in ODD:
+        for key in ("class_name", "config", "module", "registered_name", "spec_name"):
+            assert isinstance(code_of({"class_name": name, "module": "keras.layers", key: value}), str | None)
+        for key in SETTINGS:
+            assert isinstance(code_of({"class_name": name, "config": {key: value}}), str | None)
+
+
 def test_what_is_a_configuration() -> None:
     assert is_config({"class_name": "Sequential", "config": {}})
     for value in (
