@@ -77,11 +77,13 @@ def _graphs() -> Iterator[Case]:
     }  # fmt: skip
     for name, (data, words) in files.items():
         yield file(name, data, words, CodeError)
-    yield file("tflite: writes files", lambda: real("tflite-writes-files.tflite"), "FlexWriteFile", CodeError)
+    yield file("tflite: writes files", lambda: real("tflite-writes-files.tflite"), "WriteFile", CodeError)
     lite = real("tflite-writes-files.tflite")
     codes = lite.rindex(struct.pack("<I", 2), 0, lite.index(b"FlexWriteFile"))
     many = lite[:codes] + b"\xff\xff\xff\x7f" + lite[codes + 4 :]
-    yield file("tflite: operators without end", many, "declares 2147483647 operators")
+    yield file("tflite: operators without end", many, "a list of 2147483647 tables")
+    other = lite.replace(b"FlexWriteFile", b"FlexIdentity_")
+    yield file("tflite: writes files under another name", other, "WriteFile", CodeError)
     yield file("keras metadata: no JSON", _layer(b"{"), "a layer is no JSON")
     yield file("keras metadata: megabytes", lambda: _layer(b" " * (9 << 20)), "more than 8388608 bytes")
 

@@ -142,9 +142,7 @@ def _operator(name: str, config: dict[str, object]) -> Iterator[str]:
             except FormatError:
                 node = None
         operator = node.get("op") if isinstance(node, dict) else None
-        if not isinstance(operator, str) or operator in (
-            tensorflow_ops.CODE | tensorflow_ops.BY_SETTING.keys()
-        ):
+        if not isinstance(operator, str) or operator in tensorflow_ops.SUSPECT:
             yield f"the operator {shown(str(operator))[:80]}"
 
 

@@ -27,9 +27,6 @@ _TYPES: Final = {
     22: "uint32", 23: "uint64", 24: "float8e5m2", 25: "float8e4m3fn", 29: "int4", 30: "uint4",
 }  # fmt: skip
 _OF_LAYERS: Final = b"_tf_keras_"
-_SUSPECT: Final = re.compile(
-    b"|".join(name.encode() for name in sorted(tensorflow_ops.CODE | tensorflow_ops.BY_SETTING.keys()))
-)
 _SMALL: Final = 4096
 _NAME: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9_>]{0,63}")
 
@@ -74,7 +71,7 @@ def read(window: Window) -> FormatReport:
                 layers += _layers(window, part)
     return FormatReport(
         format="tf-savedmodel",
-        code=_why(code) or next(iter(layers), None),
+        code=tensorflow_ops.why(code) or next(iter(layers), None),
         inputs=tuple(ports["inputs"]),
         outputs=tuple(ports["outputs"]),
         versions=tuple(dict.fromkeys(versions)),
@@ -121,7 +118,7 @@ def read_graph(window: Window) -> FormatReport:
     Raises:
         FormatError: it is cut off or nested too deeply.
     """
-    return FormatReport(format="tf-graph", code=_why(_code(window, 0, window.size)))
+    return FormatReport(format="tf-graph", code=tensorflow_ops.why(_code(window, 0, window.size)))
 
 
 def _first(window: Window, head: bytes) -> list[Field]:
@@ -145,13 +142,6 @@ def _versions(window: Window, meta: Field) -> Iterator[tuple[str, str]]:
             yield "tensorflow", text(window, field, 256)[:40]
 
 
-def _why(code: set[str]) -> str | None:
-    """Return why a graph with these operators runs code."""
-    if not code:
-        return None
-    return f"its graph has operators that run programs or touch files: {', '.join(sorted(code)[:8])}"
-
-
 def _code(window: Window, start: int, end: int) -> set[str]:
     """Return operators of GraphDef.node and of the functions in GraphDef.library that are in our list."""
     found: set[str] = set()
@@ -170,7 +160,7 @@ def _code(window: Window, start: int, end: int) -> set[str]:
 def _operator(window: Window, node: Field) -> set[str]:
     """Return which of our list a NodeDef is. A name that stands there twice is both: readers take the last."""
     start, end = message(node)
-    if end - start <= _SMALL and not _SUSPECT.search(window.at(start, end - start)):
+    if end - start <= _SMALL and not tensorflow_ops.NAMES.search(window.at(start, end - start)):
         return set()
     parts = list(fields(window, start, end, depth=5))
     names = {text(window, part, 1024) for part in parts if part.number == 2}

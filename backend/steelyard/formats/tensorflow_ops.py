@@ -6,6 +6,8 @@ Not among them are those that every saved model has or may well have, and whose 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from typing import Final
 
 CODE: Final = frozenset({
@@ -40,9 +42,21 @@ BY_SETTING: Final = {
 }
 """Operators that name a file in a setting, or do not."""
 
+SUSPECT: Final = CODE | BY_SETTING.keys()
+"""All of them."""
+NAMES: Final = re.compile(b"|".join(name.encode() for name in sorted(SUSPECT, reverse=True)))
+"""Finds one of ``SUSPECT``, the longest at its place, in bytes."""
+
 _HARMLESS: Final = frozenset(
     (b"", b"stdout", b"stderr", b"log(info)", b"log(warning)", b"log(error)", b"local://")
 )
+
+
+def why(operators: Collection[str]) -> str | None:
+    """Return why a graph with such operators runs code, or None if it has none."""
+    if not operators:
+        return None
+    return f"its graph has operators that run programs or touch files: {', '.join(sorted(operators)[:8])}"
 
 
 def is_harmless(setting: bytes) -> bool:

@@ -1,10 +1,12 @@
 """TensorFlow Lite: the operators that a model takes from outside of it. Source: tensorflow/compiler/mlir/lite/schema/schema.fbs, version 3.
 
-TensorFlow's own operators are named ``Flex...`` there, and run by every interpreter that comes with TensorFlow.
+TensorFlow's own operators are named ``Flex...`` there, and run by interpreters that come with TensorFlow. Which one it is stands in the
+options of its use, as a NodeDef (tensorflow/lite/delegates/flex/kernel.cc), whatever the name says; so the options are searched.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from steelyard.errors import FormatError
@@ -14,10 +16,15 @@ from steelyard.formats.report import FormatReport
 from steelyard.formats.window import Window
 
 _CODES: Final = 1
+_SUBGRAPHS: Final = 2
 _CUSTOM: Final = 1
+_OPERATORS: Final = 3
+_OPTIONS: Final = 5
+_LARGE_OPTIONS: Final = 9
+_LARGE_SIZE: Final = 10
 _FLEX: Final = "Flex"
 _LONGEST: Final = 128
-_ELSEWHERE: Final = tensorflow_ops.CODE | tensorflow_ops.BY_SETTING.keys()
+_PAGE: Final = 1 << 20
 
 
 def claims(window: Window, head: bytes) -> bool:
@@ -26,31 +33,55 @@ def claims(window: Window, head: bytes) -> bool:
 
 
 def read(window: Window) -> FormatReport:
-    """Read the names of the operators that are not built in.
+    """Read the names of the operators that are not built in, and what TensorFlow's are.
 
     Raises:
-        FormatError: it declares more of them than it can hold.
+        FormatError: it declares more of something than it can hold, or more than anything that is looked at.
     """
-    codes = follow(window, field(window, int.from_bytes(window.at(0, 4), "little"), _CODES))
-    count = number(window, codes, 4)
-    if 4 * count > window.size:
-        raise FormatError(f"it declares {count} operators in {window.size} bytes")
-    names = {_name(window, follow(window, codes + 4 + 4 * place)) for place in range(count)} - {""}
-    bad = {name for name in names if name.removeprefix(_FLEX) in _ELSEWHERE and name.startswith(_FLEX)}
+    model = int.from_bytes(window.at(0, 4), "little")
+    names = {_name(window, code) for code in _tables(window, field(window, model, _CODES))} - {""}
+    found: set[str] = set()
+    if any(name.startswith(_FLEX) for name in names):
+        for graph in _tables(window, field(window, model, _SUBGRAPHS)):
+            for operator in _tables(window, field(window, graph, _OPERATORS)):
+                found |= _options(window, operator)
     return FormatReport(
         format="tflite",
-        code=f"it has operators that run programs or touch files: {', '.join(sorted(bad)[:8])}"
-        if bad
-        else None,
+        code=tensorflow_ops.why(found),
         notes=(f"operators that are not built in: {', '.join(sorted(names))[:200]}",) if names else (),
     )
 
 
+def _tables(window: Window, place: int) -> Iterator[int]:
+    """Yield the places of the tables of a list."""
+    start = follow(window, place)
+    count = number(window, start, 4)
+    if 4 * count > window.size:
+        raise FormatError(f"it declares a list of {count} tables in {window.size} bytes")
+    for index in range(count):
+        window.step()
+        yield follow(window, start + 4 + 4 * index)
+
+
 def _name(window: Window, code: int) -> str:
-    """Return the name of an operator that is not built in, or nothing."""
-    window.step()
+    """Return the name of an operator that is not built in, or nothing. Interpreters take it up to a NUL."""
     place = follow(window, field(window, code, _CUSTOM))
-    size = number(window, place, 4)
-    if not 0 < size <= min(_LONGEST, window.size - place - 4):
-        return ""
-    return window.at(place + 4, size).decode("utf-8", "replace")
+    size = min(number(window, place, 4), _LONGEST, max(0, window.size - place - 4))
+    return window.at(place + 4, size).split(b"\0", 1)[0].decode("utf-8", "replace")
+
+
+def _options(window: Window, operator: int) -> set[str]:
+    """Return which of TensorFlow's operators the options of a use name, within the model or behind it."""
+    place = follow(window, field(window, operator, _OPTIONS))
+    inner = (place + 4, number(window, place, 4))
+    behind = tuple(
+        number(window, field(window, operator, index), 8) for index in (_LARGE_OPTIONS, _LARGE_SIZE)
+    )
+    found: set[str] = set()
+    for start, size in (inner, behind):
+        if size:
+            window.require(start, size)
+        for at in range(start, start + size, _PAGE - _LONGEST):
+            page = window.at(at, min(_PAGE, start + size - at))
+            found |= {name.decode() for name in tensorflow_ops.NAMES.findall(page)}
+    return found
