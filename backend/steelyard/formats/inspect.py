@@ -58,17 +58,13 @@ def look(window: Window, name: str = "") -> FormatReport:
         FormatError: as of :func:`inspect`.
     """
     found = _look(window, name)
-    if found.code is None and found.format not in _expected(name, found.format):
+    base = name.rsplit("/", 1)[-1].lower()  # some file systems find a file whatever the case
+    expected = _BY_NAME.get(base, _BY_NAME.get(base[base.rfind(".") :]))
+    if found.code is None and expected is not None and found.format not in expected:
         return replace(
             found, code="its name makes programs read it as a model, and it cannot be read as one here"
         )
     return found
-
-
-def _expected(name: str, form: str) -> tuple[str, ...]:
-    """Return the formats that a file may have of which a loader knows by its name alone that it is a model."""
-    base = name.rsplit("/", 1)[-1]
-    return _BY_NAME.get(base) or _BY_NAME.get(base[base.rfind(".") :], (form,))
 
 
 def _look(window: Window, name: str) -> FormatReport:
@@ -214,11 +210,11 @@ def _replace(found: FormatReport, note: str, code: str | None) -> FormatReport:
     return replace(found, code=code or found.code, notes=notes)
 
 
-# Read because of their names, by loaders that are less strict than we are. No reader here is of the forms "".
+# Read because of their names, by loaders that are less strict than we are; and the formats that they have here, if any.
 _BY_NAME: Final[dict[str, tuple[str, ...]]] = {
     "saved_model.pb": ("tf-savedmodel",),
-    "saved_model.pbtxt": ("",),
-    "saved_model.cpb": ("",),
+    "saved_model.pbtxt": (),
+    "saved_model.cpb": (),
     "keras_metadata.pb": ("keras-metadata",),
     ".keras": ("keras", "keras-hdf5"),
 }

@@ -25,6 +25,11 @@ _MAGIC: Final = (
     (b"SQLite format 3\0", "sqlite", None), (b"%PDF-", "pdf", None),
 )  # fmt: skip
 _BYTECODE: Final = "it is compiled Python, which runs when it is imported"
+# What loaders of models read by its name, and what is said of it where it is too large to be looked at.
+_LOADED: Final = frozenset(("config.json", "tokenizer_config.json", "chat_template.json"))
+_TOO_LARGE: Final = (
+    "programs read it when a model is loaded, and it is larger than anything that is looked at here"
+)
 # What a text is can only be told by its name.
 _TEXTS: Final = {
     ".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".tsv": "tsv", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml",
@@ -79,21 +84,22 @@ def text(window: Window, name: str) -> FormatReport:
     dot = name.rfind(".")
     form = _TEXTS.get(name[dot:].lower() if dot >= 0 else "", "text")
     if form == "json":
-        return _json(window)
+        return _json(window, name)
     return FormatReport(format=form, code=_template(window) if form == "jinja" else None)
 
 
 def _template(window: Window) -> str | None:
     if window.size > _MAX_JSON:
-        return "its template is larger than anything that is looked at"
+        return _TOO_LARGE
     return templates.why(window.at(0, window.size).decode("utf-8", "replace"))
 
 
-def _json(window: Window) -> FormatReport:
+def _json(window: Window, name: str) -> FormatReport:
     """Return what a text is that is JSON by its name; also a model of Keras, of which there may be nothing else (``to_json``)."""
     form = FormatReport(format="json")
+    unseen = _TOO_LARGE if name.rsplit("/", 1)[-1].lower() in _LOADED else None
     if window.size > _MAX_DEPTH_JSON:
-        return form
+        return replace(form, code=unseen)
     raw = window.at(0, window.size)
     try:
         check_depth(raw)
@@ -101,7 +107,8 @@ def _json(window: Window) -> FormatReport:
         raise FormatError("its JSON is nested too deeply") from exc
     if window.size > _MAX_JSON or jsons.values(raw) > jsons.MAX_VALUES:
         templated = b'"chat_template"' in raw
-        return replace(form, code=templates.why(raw.decode("utf-8", "replace")) if templated else None)
+        found = templates.why(raw.decode("utf-8", "replace")) if templated else None
+        return replace(form, code=found or unseen)
     try:
         value = json.loads(raw, object_pairs_hook=unique)
     except DuplicateKeyError as exc:

@@ -105,6 +105,7 @@ def test_names_that_tensorflow_reads_are_told_by_the_last_part(tmp_path: Path) -
         ("saved_model.pb/a", "text"),
         ("my_saved_model.pb", "text"),
         ("a.keras", "text+code"),
+        ("Saved_Model.PB", "text+code"),
         (".keras/a", "text"),
     ):
         with path.open("rb") as file:

@@ -65,3 +65,13 @@ def test_what_is_too_long_to_be_parsed_is_searched() -> None:
     assert found("a.json", json.dumps({"x": filler, "chat_template": HONEST})).declared == "json"
     assert found("a.json", json.dumps({"x": filler, "y": BAD})).declared == "json"
     assert found("a.jinja", HONEST + " " * (4 << 20)).declared == "jinja+code"
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "a/Config.json", "tokenizer_config.json", "chat_template.json"]
+)
+def test_what_a_loader_reads_is_not_hidden_by_its_size(name: str) -> None:
+    for text in (json.dumps(["a"] * 300_000), "{}" + " " * (4 << 20), "{}" + " " * (17 << 20)):
+        assert found(name, text).declared == "json+code"
+        assert found("x" + name.replace("/", ""), text).declared == "json"
+    assert found(name, json.dumps(["a"] * 200_000)).declared == "json"
