@@ -139,6 +139,8 @@ def _configurations() -> Iterator[Case]:
         ("kerasx.layers", "relu"),
         ("keras.utils", "get_file"),
         ("keras", "utils.get_file"),
+        ("keras", "get_file"),
+        ("tensorflow", "TensorSpec"),
         ("keras.losses", "tf.load_op_library"),
         ("keras.models", "load_model"),
         ("keras.layers", "TFSMLayer"),
@@ -162,6 +164,7 @@ def _configurations() -> Iterator[Case]:
     for what, module, name, registered in (
         ("a class of another module", "mine.layers", "Layer", "mine>Layer"),
         ("a function as a class", "keras.utils", "get_file", None),
+        ("a function as a class, not of its tools", "keras.models", "load_model", None),
         ("a function by its registered name", "keras.src.utils.file_utils", "Nothing", "get_file"),
         ("a class of its tools", "keras.saving", "CustomObjectScope", None),
         ("an operator as a class", "tensorflow.raw_ops", "WriteFile", None),

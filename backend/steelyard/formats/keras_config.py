@@ -81,7 +81,7 @@ def _named(value: dict[str, object]) -> Iterator[str]:
     else:
         names = [name]
     registered = value.get("registered_name")
-    if registered != "function" and isinstance(registered, str) and ">" not in registered:
+    if isinstance(registered, str) and ">" not in registered:
         names.append(registered)  # taken from the module, if there is nothing under the other name
     for given in names:
         if not isinstance(given, str):
@@ -152,5 +152,5 @@ def _is_calculation(symbol: str) -> bool:
     if len(path) == 1:
         return not _TOUCHES.search(path[0])
     if path[0] == "keras":
-        return len(path) == 3 and path[1] in _FUNCTIONS
+        return path[1] in _FUNCTIONS
     return path[0] in _NAMESPACES

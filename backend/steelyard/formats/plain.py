@@ -81,8 +81,7 @@ def text(window: Window, name: str) -> FormatReport:
     Raises:
         FormatError: it is JSON by its name and is nested too deeply, or has a key twice.
     """
-    dot = name.rfind(".")
-    form = _TEXTS.get(name[dot:].lower() if dot >= 0 else "", "text")
+    form = _TEXTS.get(name[name.rfind(".") :].lower(), "text")
     if form == "json":
         return _json(window, name)
     return FormatReport(format=form, code=_template(window) if form == "jinja" else None)

@@ -45,9 +45,10 @@ def _class(module: str | None, name: str, registered: str | None = None) -> dict
         },
         {"class_name": "InstanceMethod", "config": {"attr_name": "to_tensor"}},
         {"class_name": "TensorFlowOpLayer", "config": {"node_def": json.dumps({"op": "AddV2"})}},
-        {"class_name": "StringLookup", "config": {"vocabulary": ["a", "b"], "merges": None}},
+        {"class_name": "StringLookup", "config": {"vocabulary": ["a", "b"], "merges": None, "proto": ""}},
         {"class_name": "SentencePieceTokenizer", "config": {"proto": "A" * 3000}},
         {"module": "anything", "name": "that is no object of Keras"},
+        {"class_name": 1, "module": "anything", "config": {"vocabulary": "of no object of Keras"}},
     ],
     ids=lambda value: json.dumps(value)[:60],
 )
