@@ -13,15 +13,12 @@ def number(window: Window, place: int, size: int, *, signed: bool = False) -> in
 
 
 def follow(window: Window, place: int) -> int:
-    """Return the place that an offset leads to, or 0 if it leads nowhere."""
-    offset = number(window, place, 4)
-    return place + offset if offset and place + offset < window.size else 0
+    """Return the place that an offset leads to, within the file or not; 0 from 0."""
+    return place + number(window, place, 4)
 
 
 def field(window: Window, table: int, index: int) -> int:
-    """Return the place of a table's field, or 0 if the table, or its field, is not there."""
+    """Return the place of a table's field, within the file or not; 0 if the table, or its field, is not there."""
     shape = table - number(window, table, 4, signed=True)
-    if shape == table or 4 + 2 * index + 2 > number(window, shape, 2):
-        return 0
-    offset = number(window, shape + 4 + 2 * index, 2)
-    return table + offset if offset and table + offset < window.size else 0
+    offset = number(window, shape + 4 + 2 * index, 2) if 4 + 2 * index < number(window, shape, 2) else 0
+    return table + offset if offset else 0

@@ -79,8 +79,6 @@ def _options(window: Window, operator: int) -> set[str]:
     )
     found: set[str] = set()
     for start, size in (inner, behind):
-        if size:
-            window.require(start, size)
         for at in range(start, start + size, _PAGE - _LONGEST):
             page = window.at(at, min(_PAGE, start + size - at))
             found |= {name.decode() for name in tensorflow_ops.NAMES.findall(page)}
