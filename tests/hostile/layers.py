@@ -168,6 +168,7 @@ def _configurations() -> Iterator[Case]:
         ("a function by its registered name", "keras.src.utils.file_utils", "Nothing", "get_file"),
         ("a class of its tools", "keras.saving", "CustomObjectScope", None),
         ("an operator as a class", "tensorflow.raw_ops", "WriteFile", None),
+        ("a function among initializers", "tensorflow.python.ops.init_ops_v2", "get", None),
         ("Lambda by its registered name", "keras.src.layers.core.lambda_layer", "Nothing", "Lambda"),
         ("a model from elsewhere", "keras.src.export.tfsm_layer", "TFSMLayer", None),
     ):  # fmt: skip
@@ -185,6 +186,8 @@ def _configurations() -> Iterator[Case]:
         ("StringLookup", "vocabulary", "/etc/passwd"),
         ("BytePairTokenizer", "merges", "/etc/passwd"),
         ("SentencePieceTokenizer", "proto", "/etc/passwd"),
+        ("SentencePieceTokenizer", "proto", "/etc/passwd" + "/." * 1100),
+        ("StringLookup", "vocabulary", "/" * 3000),
         ("TFOpLambda", "function", "io.write_file"),
         ("TFOpLambda", "function", "load_op_library"),
         ("TFOpLambda", "function", "keras.utils.get_file"),
@@ -195,7 +198,11 @@ def _configurations() -> Iterator[Case]:
         ("TensorFlowOpLayer", "node_def", json.dumps({"op": "ReadFile"})),
         ("TensorFlowOpLayer", "node_def", "not read"),
     ):
-        shown = "None" if value == "not read" else "ReadFile" if "ReadFile" in value else value
-        yield _keras(f"{name} with {value}", {"class_name": name, "config": {setting: value}}, shown)
+        shown = "None" if value == "not read" else "ReadFile" if "ReadFile" in value else value[:40]
+        yield _keras(
+            f"{name} with {len(value)} bytes, {value[:40]}",
+            {"class_name": name, "config": {setting: value}},
+            shown,
+        )
     nothing = {"class_name": "TFOpLambda", "config": {}}
     yield _keras("an operator without a name", nothing, "TensorFlow's None")

@@ -45,7 +45,8 @@ _TOUCHES: Final = re.compile(
 _WRAPPED: Final = frozenset(("RaggedTensor", "SparseTensor"))
 # Settings that are names of files where they are texts, read by whoever loads the layer (CVE-2025-12058).
 _FILES: Final = ("language_tokens", "merges", "special_tokens", "vocabulary")
-_LONGEST_PATH: Final = 2048
+# A vocabulary itself, which tokenizers tell from a file's name by this.
+_PROTO: Final = re.compile("[A-Za-z0-9+/=]{2049,}")
 
 
 def is_config(value: object) -> bool:
@@ -94,7 +95,7 @@ def _named(value: dict[str, object]) -> Iterator[str]:
         yield from _operator(name, config)
         for key in (*_FILES, "proto"):
             given = config.get(key)
-            if isinstance(given, str) and given and (key != "proto" or len(given) <= _LONGEST_PATH):
+            if isinstance(given, str) and given and not (key == "proto" and _PROTO.fullmatch(given)):
                 yield f"a {key} that is a file of whoever loads it ({given[:40]!a})"
 
 

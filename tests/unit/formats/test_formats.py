@@ -291,6 +291,20 @@ def test_archives_are_looked_into(method: int) -> None:
     )
 
 
+def test_archives_with_a_configuration_of_something_else_are_archives() -> None:
+    assert look(zip_of({"config.json": b"{}"})).declared == "zip"
+    assert look(zip_of({"config.json": b'{"class_name": "Dense", "config": {}}'})).declared == "keras"
+    assert look(zip_of({"config.json": b"{}", "metadata.json": b"{}"})).declared == "keras"
+
+
+def test_weights_of_keras_that_are_not_read_are_noted() -> None:
+    files = {"config.json": b"{}", "metadata.json": b"{}"}
+    whole = files | {"model.weights.h5": real("keras-weights.h5")}
+    note = ("its weights are compressed and not read",)
+    assert look(zip_of(files)).notes == () == look(zip_of(whole, zipfile.ZIP_STORED)).notes
+    assert look(zip_of(whole, zipfile.ZIP_DEFLATED)).notes == note
+
+
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
 def test_tars_are_looked_into(form: int) -> None:
     assert look(tar_of({"a.txt": b"text", "d/" + "e" * 90: b"x"}, form=form)).declared == "tar"
