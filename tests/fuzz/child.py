@@ -2,7 +2,8 @@
 
 python -m tests.fuzz.child NAME SECONDS [libFuzzer's options] CORPUS
 
-It ends after so many seconds of processor time; one input may take ten of them.
+It ends after so many seconds of processor time; one input may take ten of them. Half of the mutations are libFuzzer's own,
+half those of mutation.py where they find something to change.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import os
 import signal
 import sys
 import time
+from random import Random
 
 import atheris  # type: ignore[import-not-found]  # only in .venv-atheris
 
 with atheris.instrument_imports(include=["steelyard"]):
     from tests.fuzz.targets import TARGETS
+from tests.fuzz import mutation
 
 MOST = 10.0
 """Seconds of processor time for one input."""
@@ -38,6 +41,10 @@ def main() -> None:
         except target.allowed:
             pass
 
+    def mutate(data: bytes, most: int, seed: int) -> bytes:
+        found = mutation.mutate(data, Random(seed), lambda part: bytes(atheris.Mutate(part, most)))
+        return found if len(found) <= most else bytes(atheris.Mutate(data, most))
+
     def look(_signal: int, _frame: object) -> None:
         now = time.process_time()
         if now - began > MOST:
@@ -45,7 +52,7 @@ def main() -> None:
         if now > seconds:
             os.kill(os.getpid(), signal.SIGUSR1)  # libFuzzer ends in order after the current input
 
-    atheris.Setup(sys.argv, test)
+    atheris.Setup(sys.argv, test, custom_mutator=mutate)
     signal.signal(signal.SIGPROF, look)
     signal.setitimer(signal.ITIMER_PROF, 1, 1)
     atheris.Fuzz()
