@@ -325,13 +325,16 @@ def _chain(data: bytes) -> None:
             last=1 << 40,
             endpoint="it",
         )
-        assert all(0 <= value < 1 << 63 for item in read for value in item if isinstance(value, int))
+        numbers = [value for item in read for value in item if isinstance(value, int)]
+        assert all(0 <= value < 1 << 63 for value in (*numbers, *blocks.hashes, *blocks.times.values()))
         return
     for parse in (wire.read_block, wire.read_log, wire.read_receipt, wire.read_account_proof):
         try:
-            parse(result)
+            found = parse(result)
         except SteelyardError:
-            pass
+            continue
+        places = ("number", "timestamp", "block_number", "tx_index", "log_index")
+        assert all(0 <= getattr(found, name, 0) < 1 << 63 for name in places)
     if isinstance(result, dict):
         for encode in (encode_receipt, header.encode_fields):
             try:

@@ -369,10 +369,10 @@ class Chain:
         """Newest block that it admits to have."""
         self.mine([])
 
-    def mine(self, logs: list[Made] | None = None, *, count: int = 0) -> None:
+    def mine(self, logs: list[Made] | None = None, *, count: int = 0, time: int | None = None) -> None:
         """Append a block with these logs, or with at least ``count`` random ones."""
         number = len(self.blocks)
-        time = 1_000_000 + 10 * number
+        time = 1_000_000 + 10 * number if time is None else time
         made = self.market.some(time, count) if logs is None else logs
         parent = self.blocks[-1].hash if self.blocks else bytes(32)
         header = self._header(number, time, parent, made)

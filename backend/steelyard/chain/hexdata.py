@@ -26,21 +26,26 @@ def to_hex(data: bytes) -> str:
     return "0x" + data.hex()
 
 
-def read_quantity(value: object, name: str) -> int:
+def read_quantity(value: object, name: str, *, bits: int = 256) -> int:
     """Return the number in a quantity of an answer.
 
     Args:
         value: what stands in the answer.
         name: what it should be, for the message.
+        bits: it is below 2 to this power, which is 256 at the most.
 
     Raises:
-        ChainError: it is no quantity below 2^256.
+        ChainError: it is no quantity, or too large.
     """
     if isinstance(value, str) and 3 <= len(value) <= 66 and value.startswith("0x") and value.isalnum():
         try:
-            return int(value, 16)
+            number = int(value, 16)
         except ValueError:
             pass
+        else:
+            if not number >> bits:
+                return number
+            raise ChainError(f"the endpoint's {name} is beyond what any chain has")
     raise ChainError(f"the endpoint's {name} is no number")
 
 

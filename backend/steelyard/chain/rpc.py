@@ -192,7 +192,7 @@ class Rpc:
 
     def block_number(self) -> int:
         """Return the height of the newest block."""
-        return read_quantity(self.call("eth_blockNumber"), "block number")
+        return read_quantity(self.call("eth_blockNumber"), "block number", bits=63)
 
     def get_block(self, block: BlockId) -> Block:
         """Return a block's header.
@@ -224,7 +224,7 @@ class Rpc:
     def get_nonce(self, address: Address, *, block: BlockId = "latest") -> int:
         """Return how many transactions an account has sent: the nonce of its next one."""
         params = (to_hex(address), block_param(block))
-        return read_quantity(self.call("eth_getTransactionCount", params), "transaction count")
+        return read_quantity(self.call("eth_getTransactionCount", params), "transaction count", bits=63)
 
     def get_storage(self, address: Address, slot: bytes, *, block: BlockId = "latest") -> bytes:
         """Return the 32-byte word in a storage slot (32 bytes)."""

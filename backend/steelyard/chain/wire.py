@@ -137,10 +137,10 @@ def read_block(value: object) -> Block:
     raw = read_mapping(value, "block")
     fee = raw.get("baseFeePerGas")
     return Block(
-        number=read_quantity(raw.get("number"), "block number"),
+        number=read_quantity(raw.get("number"), "block number", bits=63),
         hash=read_data(raw.get("hash"), "block hash", 32),
         parent_hash=read_data(raw.get("parentHash"), "parent hash", 32),
-        timestamp=read_quantity(raw.get("timestamp"), "timestamp"),
+        timestamp=read_quantity(raw.get("timestamp"), "timestamp", bits=63),
         base_fee=None if fee is None else read_quantity(fee, "base fee"),
         gas_limit=read_quantity(raw.get("gasLimit"), "gas limit"),
         raw=raw,
@@ -181,7 +181,7 @@ def read_log(value: object) -> Log:
             len(word) != 32 for word in (log.block_hash, log.tx_hash, *log.topics)
         ):
             raise ValueError
-        if log.block_number < 0 or log.log_index < 0 or log.tx_index < 0:
+        if (log.block_number | log.log_index | log.tx_index) >> 63:  # too large, or below zero
             raise ValueError
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise ChainError("the endpoint's log is malformed") from exc
@@ -201,9 +201,9 @@ def read_receipt(value: object) -> Receipt:
         status=read_quantity(raw.get("status"), "receipt status") == 1,
         gas_used=read_quantity(raw.get("gasUsed"), "gas used"),
         effective_gas_price=read_quantity(raw.get("effectiveGasPrice"), "gas price"),
-        block_number=read_quantity(raw.get("blockNumber"), "block number"),
+        block_number=read_quantity(raw.get("blockNumber"), "block number", bits=63),
         block_hash=read_data(raw.get("blockHash"), "block hash", 32),
-        tx_index=read_quantity(raw.get("transactionIndex"), "transaction index"),
+        tx_index=read_quantity(raw.get("transactionIndex"), "transaction index", bits=63),
         contract=None if contract is None else Address(read_data(contract, "contract address", 20)),
         logs=tuple(read_log(log) for log in read_list(raw.get("logs"), "logs")),
     )

@@ -199,9 +199,11 @@ def _read(
             raise ValueError
         message = prefix + raw
         kind = kinds[log.address.lower(), message[64:96]]
-        index = int(log.logIndex, 16)
+        index, tx_index = int(log.logIndex, 16), int(log.transactionIndex, 16)
         pos = base | index
-        if pos <= previous or not 0 <= index < 1 << 20 or log.removed or message[160:172] != _NOBODY:
+        if pos <= previous or not (0 <= index < 1 << 20 and 0 <= tx_index < 1 << 20):
+            raise ValueError
+        if log.removed or message[160:172] != _NOBODY:
             raise ValueError
         previous = pos
         if kind in _OF_NODE and not message[96] & 0x80:
@@ -220,7 +222,7 @@ def _read(
                     message[128:160],
                     message[172:end],
                     tx,
-                    int(log.transactionIndex, 16),
+                    tx_index,
                     message[end:],
                     keccak256(message),
                 ),
@@ -232,7 +234,10 @@ def _read(
 def _number(text: str) -> int:
     if text[:2] != "0x" or not 3 <= len(text) <= 18:
         raise ValueError
-    return int(text, 16)
+    number = int(text, 16)
+    if number >> 63:
+        raise ValueError
+    return number
 
 
 def _word(text: str) -> bytes:

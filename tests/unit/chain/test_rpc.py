@@ -27,6 +27,8 @@ from .fake import (
     words,
 )
 
+BEYOND = hex(1 << 63)
+"""The first number that no database of ours can keep."""
 ONE = Address(bytes.fromhex("11" * 20))
 
 PASSING = {
@@ -95,6 +97,33 @@ def test_a_pause_that_the_server_asks_for_is_kept_up_to_ten_seconds() -> None:
 def test_a_malformed_number_is_an_error(value: object) -> None:
     with pytest.raises(ChainError):
         rpc_of(numbers(value)).block_number()
+
+
+def test_what_no_chain_has_is_an_error() -> None:
+    tx = "0x" + "01" * 32
+    transport = FakeTransport(
+        {
+            "eth_blockNumber": lambda _: BEYOND,
+            "eth_getTransactionCount": lambda _: BEYOND,
+            "eth_getBlockByNumber": lambda params: (
+                block_json() | {"timestamp" if params[0] == "0x1" else "number": BEYOND}
+            ),
+            "eth_getTransactionReceipt": lambda params: (
+                receipt_json(tx) | {"blockNumber" if params[0] == tx else "transactionIndex": BEYOND}
+            ),
+        }
+    )
+    rpc = rpc_of(transport)
+    for ask in (
+        rpc.block_number,
+        lambda: rpc.get_nonce(ONE),
+        lambda: rpc.get_block(1),
+        lambda: rpc.get_block("latest"),
+        lambda: rpc.get_receipt(bytes([1]) * 32),
+        lambda: rpc.get_receipt(bytes(32)),
+    ):
+        with pytest.raises(ChainError, match="beyond what any chain has"):
+            ask()
 
 
 @pytest.mark.parametrize("value", [None, 5, "12", "0x1", "0xzz", "0x11 22", "0x1122 "])
@@ -290,6 +319,10 @@ def test_no_address_is_refused() -> None:
         [log_json(data="0x 11")],
         [log_json(blockHash="0x" + "33" * 31)],
         [log_json(removed="no")],
+        [log_json(logIndex=BEYOND)],
+        [log_json(logIndex="-0x1")],
+        [log_json(transactionIndex=BEYOND)],
+        [log_json(transactionIndex="-0x1")],
         [{}],
         [None],
         {"not": "a list"},
@@ -311,6 +344,10 @@ def test_no_address_is_refused() -> None:
             "blanks",
             "short hash",
             "no truth value",
+            "place too large",
+            "place below zero",
+            "transaction's place too large",
+            "transaction's place below zero",
             "empty",
             "null",
             "object",

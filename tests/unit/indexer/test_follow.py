@@ -96,6 +96,22 @@ def test_times_come_from_headers_where_logs_have_none(database: Database, tmp_pa
     assert hash_of(database) == fresh(grown(), tmp_path)
 
 
+@pytest.mark.parametrize("time", [1 << 63, (1 << 64) - 1, 1 << 64, (1 << 256) - 1])
+def test_a_time_that_no_chain_has_is_refused(database: Database, time: int) -> None:
+    chain = grown(3)
+    chain.mine([], time=time)
+    with pytest.raises(ChainError):
+        follower(database, chain).step()
+    assert rows(database, "SELECT count(*) FROM events") == [(0,)]
+
+
+def test_a_time_of_a_log_that_no_chain_has_is_refused(database: Database) -> None:
+    chain = grown(3)
+    chain.blocks[-1].logs[0]["blockTimestamp"] = hex(1 << 63)
+    with pytest.raises(ChainError):
+        follower(database, chain).step()
+
+
 def test_ranges_that_are_refused_become_smaller(database: Database, tmp_path: Path) -> None:
     chain = grown(40)
     chain.most = 7
