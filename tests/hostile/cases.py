@@ -326,8 +326,11 @@ def packed(data: bytes) -> Iterator[tuple[str, bytes]]:
     import gzip
     import lzma
 
+    from backports import zstd
+
     yield "gzip", gzip.compress(data)
     yield "zlib", zlib.compress(data)
     yield "bzip2", bz2.compress(data)
     yield "xz", lzma.compress(data, preset=0)
+    yield "zstd", zstd.compress(data)
     yield "lzma", lzma.compress(data, format=lzma.FORMAT_ALONE, preset=0)

@@ -100,7 +100,10 @@ def _coats() -> Iterator[Case]:
     yield Case("coat: lz4, bomb", "small", lambda: endless, FormatError)
     import gzip
 
+    from backports import zstd
+
     yield Case("coat: gzip, bomb", "small", lambda: gzip.compress(bytes(64 << 20)), FormatError)
+    yield Case("coat: zstd, bomb", "small", lambda: zstd.compress(bytes(64 << 20)), FormatError)
 
 
 def _more_coats() -> Iterator[Case]:
@@ -109,11 +112,14 @@ def _more_coats() -> Iterator[Case]:
     import gzip
     import lzma
 
+    from backports import zstd
+
     def noise() -> bytes:
         return b"NT" + struct.pack("<I", 1 << 20) + random.Random(1).randbytes(1 << 20) + b"00" + SYSTEM
 
     packs: dict[str, Callable[[bytes], bytes]] = {
         "gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress, "zlib": zlib.compress, "lz4": _lz4,
+        "zstd": zstd.compress,
     }  # fmt: skip
     shapes: dict[str, Callable[[Callable[[bytes], bytes]], bytes]] = {
         "behind an empty stream": lambda pack: pack(b"") + pack(SYSTEM),
@@ -136,6 +142,10 @@ def _more_coats() -> Iterator[Case]:
         "gzip, behind a first text": lambda: gzip.compress(text + SYSTEM),
         "zlib, behind empty blocks": lambda: (
             b"\x78\x9c" + b"\0\0\0\xff\xff" * 60_000 + zlib.compress(SYSTEM)[2:]
+        ),
+        "zstd, behind a skipped frame": lambda: b"\x5f\x2a\x4d\x18\x03\0\0\0abc" + zstd.compress(SYSTEM),
+        "zstd, behind a long skipped frame": lambda: (
+            b"\x50\x2a\x4d\x18" + struct.pack("<I", 300_000) + bytes(300_000) + zstd.compress(SYSTEM)
         ),
         "lz4, in two blocks": lambda: _lz4(SYSTEM[:9], SYSTEM[9:]),
     }

@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from backports import zstd
+
 from steelyard.errors import FormatError
 from steelyard.formats.window import Window
 
@@ -20,6 +22,8 @@ _MEMORY: Final = 64 << 20
 _PIECE: Final = 4096
 _ZEROS: Final = re.compile(rb"\0*")
 _LZ4: Final = b"\x04\x22\x4d\x18"
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_MOST_WINDOW: Final = (128 << 20) + 1  # what libzstd takes by default
 
 
 def coat_of(head: bytes) -> str | None:
@@ -34,32 +38,46 @@ def coat_of(head: bytes) -> str | None:
         return "lzma"
     if head[:4] == _LZ4:
         return "lz4"
-    if head[:4] == b"\x28\xb5\x2f\xfd":
-        return "zstd"
+    if head[:4] == _ZSTD or (head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5):
+        return "zstd"  # a frame, or one that readers skip
     if len(head) > 2 and head[0] == 0x78 and (head[0] << 8 | head[1]) % 31 == 0 and not head[1] & 0x20:
         return "zlib"
     return None
 
 
-def unpacked(window: Window, coat: str, most: int = HEAD) -> tuple[bytes, bool] | None:
-    """Return the first bytes inside a coat, and whether they are all; None if there is no way to look here.
+def unpacked(window: Window, coat: str, most: int = HEAD) -> tuple[bytes, bool]:
+    """Return the first bytes inside a coat, and whether they are all.
 
     Streams that follow one another are one, as they are for those who load them.
 
     Raises:
         FormatError: they are damaged.
     """
-    make = _MACHINES.get(coat)
-    if make is None and coat != "lz4":
-        return None
     window.step(most // 64)
     data = window.at(0, min(window.size, most))
-    found, ended = _lz4(data, most) if make is None else _streams(make, data, most, coat)
+    found, ended = _lz4(data, most) if coat == "lz4" else _streams(_MACHINES[coat], data, most, coat)
     return found, ended and len(found) < most and len(data) == window.size
 
 
+def is_closed(head: bytes) -> bool:
+    """Whether a file begins with a frame of zstd that nobody unpacks unasked: it needs a dictionary, or more than 128 MiB.
+
+    Source: RFC 8878, 3.1.1.1.
+    """
+    if head[:4] != _ZSTD or len(head) < 18:
+        return False
+    flags, at = head[4], 5
+    if not flags & 32:
+        size = (8 + (head[5] & 7)) << 7 + (head[5] >> 3)
+    else:
+        width = (1, 2, 4, 8)[flags >> 6]
+        at += (0, 1, 2, 4)[flags & 3]
+        size = int.from_bytes(head[at : at + width], "little")
+    return size > _MOST_WINDOW or flags & 3 != 0
+
+
 class _Machine(Protocol):
-    """What zlib, bz2 and lzma unpack a stream with."""
+    """What zlib, bz2, lzma and zstd unpack a stream with."""
 
     @property
     def eof(self) -> bool: ...
@@ -76,9 +94,9 @@ def _streams(make: Callable[[], _Machine], data: bytes, most: int, coat: str) ->
         piece = data[at : at + _PIECE]
         try:
             found += machine.decompress(piece, most - len(found))
-        except (zlib.error, OSError, lzma.LZMAError, EOFError, ValueError) as exc:
+        except (zlib.error, OSError, lzma.LZMAError, zstd.ZstdError, EOFError, ValueError) as exc:
             if not found:
-                raise FormatError(f"it begins as {coat} does, and is damaged") from exc
+                raise FormatError(f"it begins as {coat} does, and cannot be unpacked: {exc}") from exc
             return bytes(found), False  # what came before the damage is what a loader acts upon
         at += len(piece) - len(machine.unused_data)
         if machine.eof and (filling := _ZEROS.match(data, at)):
@@ -143,4 +161,5 @@ _MACHINES: Final[dict[str, Callable[[], _Machine]]] = {
     "bzip2": lambda: bz2.BZ2Decompressor(),
     "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY),
     "lzma": lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MEMORY),
+    "zstd": lambda: zstd.ZstdDecompressor(),
 }

@@ -85,6 +85,8 @@ def _look(window: Window, name: str) -> FormatReport:
     if claimed:
         return claimed[0][1](window)
     coat = coats.coat_of(head)
+    if coat == "zstd" and coats.is_closed(head):
+        return FormatReport(format=coat, notes=("what is inside is not looked at",))
     if coat is not None:
         found = _coated(window, coat)
         if found is not None:
@@ -105,17 +107,15 @@ def _pickle(window: Window, first: pickles.Pickle) -> FormatReport:
 def _coated(window: Window, coat: str) -> FormatReport | None:
     """Return what a compressed file is; None if zlib's two bytes were chance."""
     try:
-        found = coats.unpacked(window, coat)
+        data, whole = coats.unpacked(window, coat)
     except FormatError:
         if coat == "zlib":
             return None
         raise
-    if found is None:
-        return FormatReport(format=coat, notes=("what is inside is not looked at",))
-    (data, whole), head = found, Window(Memory(found[0]), len(found[0]))
+    head = Window(Memory(data), len(data))
     first = pickles.follow(head)
     if first.cut and not whole:
-        data, whole = coats.unpacked(window, coat, coats.DEEPER) or found
+        data, whole = coats.unpacked(window, coat, coats.DEEPER)
         head = Window(Memory(data), len(data))
         first = pickles.follow(head)
     if not data and window.size > coats.DEEPER:
