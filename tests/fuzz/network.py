@@ -32,7 +32,7 @@ from steelyard.domain.hash import keccak256
 from steelyard.domain.jsontext import decode_json
 from steelyard.domain.records import AssetState, MeteredOfferState
 from steelyard.domain.types import Address, AssetKind, OfferId
-from steelyard.errors import InputError, ProofError, SteelyardError, UnavailableError
+from steelyard.errors import InputError, NotFoundError, ProofError, SteelyardError, UnavailableError
 from steelyard.gateway import app as gateway
 from steelyard.gateway.offer import payment_of_x402
 from steelyard.indexer import entries, source
@@ -41,7 +41,7 @@ from steelyard.metering import wire as payments
 from steelyard.query import cursor
 from steelyard.query.model import EventQuery
 from steelyard.service import remote, usage_check, usage_http
-from steelyard.storage import accept, car, cid, dagpb, multipart, reader, trustless
+from steelyard.storage import accept, car, cid, dagpb, directories, multipart, reader, trustless
 from steelyard.storage.embedded import EmbeddedStore
 from tests.fuzz.documents import AGREEMENT, receipts
 from tests.fuzz.target import Target, literal, same, scratch
@@ -461,18 +461,31 @@ _TRUSTLESS = (
 
 
 def _block(data: bytes) -> None:
-    """Read a block as a part of a file, and as a directory."""
-    name = _store()[1]  # for messages
-    for read in (reader._file_node, reader.Reader(Nowhere())._directory):  # type: ignore[arg-type]
-        try:
-            read(name, data)
-        except SteelyardError:
-            pass
+    """Read a block as a part of a file, and as a directory: what it lists is found, too."""
+    name = cid.cid_of(data, codec=cid.Codec.DAG_PB)
+
+    def fetch(other: cid.CID) -> bytes:
+        if other != name:
+            raise NotFoundError(other)
+        return data
+
+    read = reader.Reader(fetch)
+    try:
+        reader._file_node(name, data)
+    except SteelyardError:
+        pass
+    for link in read.list_directory(name)[:9]:
+        assert read.trace(name, link.name).roots == (name, link.cid)
 
 
 def _block_seeds() -> Iterator[bytes]:
     store, root = _store()
     yield from (data for _, data in store.blocks(root))
+    leaf = cid.cid_of(b"x")
+    links = [dagpb.Link(cid=leaf, name=f"{i:03}", tsize=1) for i in range(60)]
+    yield from (
+        block.data for block in directories._trie([(directories.place(link.name), link) for link in links], 0)
+    )
 
 
 def _uploaded(data: bytes) -> None:

@@ -78,7 +78,7 @@ def test_it_reads_our_archives(boxo: Boxo, given: Given, tmp_path: Path) -> None
 def test_it_reads_what_we_serve(boxo: Boxo, given: Given, folder: Path, how: str) -> None:
     root = given.root
     proxy = boxo("proxy", how, given.url)
-    for name in (*FILES, "wide/0007"):
+    for name in (*FILES, WIDE):
         status, _, body = ask(proxy.url, f"/ipfs/{root}/{quote(name)}")
         assert (status, body) == (200, (folder / name).read_bytes())
     whole = (folder / "sub/deep/down/large").read_bytes()
@@ -109,6 +109,7 @@ def test_it_believes_no_damaged_block_of_ours(
     assert status >= 500 and bytes(1000) not in body
 
 
+WIDE = f"wide/0007-{'x' * 200}"
 EQUAL = (
     "{root}?format=car",
     "{root}?format=car&dag-scope=block",
@@ -121,6 +122,10 @@ EQUAL = (
     "{root}/sub/deep/down/large?format=car&dag-scope=entity",
     "{root}/sub/deep/down/large?format=car&entity-bytes=0:*",
     "{root}/sub/deep/down/large?format=car&entity-bytes=-99999999:*",
+    "{root}/wide?format=car",
+    "{root}/wide?format=car&dag-scope=block",
+    "{root}/wide?format=car&dag-scope=entity",
+    f"{{root}}/{WIDE}?format=car",
     "{root}/empty?format=car",
     "{root}/one?format=car&entity-bytes=0:5",
     "{root}?format=raw",
@@ -134,6 +139,7 @@ LESS = (
     "{root}/sub/deep/down/large?format=car&entity-bytes=-10:*",
     "{root}/sub/deep/down/large?format=car&entity-bytes=1048576:-1048576",
     "{root}/sub?format=car&entity-bytes=0:5",
+    "{root}/wide?format=car&entity-bytes=0:5",
 )
 REFUSED = {
     "{root}?format=car&dag-scope=most": (400, 400),
@@ -158,7 +164,13 @@ def test_it_answers_as_we_do(boxo: Boxo, given: Given, folder: Path) -> None:
     for request in EQUAL:
         ours, theirs = both(request)
         assert (ours[0], ours[2]) == (theirs[0], theirs[2]) and ours[0] == 200, request
-        for header in ("Content-Type", "X-Content-Type-Options", "Cache-Control"):
+        for header in (
+            "Content-Type",
+            "X-Content-Type-Options",
+            "Cache-Control",
+            "X-Ipfs-Path",
+            "X-Ipfs-Roots",
+        ):
             assert _plain(ours[1][header]) == _plain(theirs[1][header]), (request, header)
     for request in LESS:
         ours, theirs = both(request)

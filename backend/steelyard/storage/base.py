@@ -19,8 +19,9 @@ from steelyard.domain.parallel import in_order
 from steelyard.errors import InputError, StoreError, VerificationError
 from steelyard.storage.cid import CID, Codec, codec_of, parse_cid
 from steelyard.storage.dagpb import MAX_BLOCK, Link, check_name, decode_node
-from steelyard.storage.reader import Reader, cumulative_size, verify_block
-from steelyard.storage.unixfs import CHUNK, Readable, directory_block, import_file, link_leaves
+from steelyard.storage.directories import directory_blocks
+from steelyard.storage.reader import Reader, Trace, cumulative_size, verify_block
+from steelyard.storage.unixfs import CHUNK, Readable, import_file, link_leaves
 
 MAX_WALK = 1 << 24
 """Most blocks that a walk over a DAG visits: 16 TiB in leaves of 1 MiB."""
@@ -175,7 +176,7 @@ class Store(ABC):
                 store.
 
         Raises:
-            InputError: a bad name, a malformed CID, or too many entries for one block.
+            InputError: a bad name, or a malformed CID.
             NotFoundError: an entry given by CID is not in the store.
         """
         for name in entries:  # a bad name must be found before anything is stored
@@ -190,12 +191,12 @@ class Store(ABC):
         """Store a directory of entries whose cumulative sizes are known, and return its CID.
 
         Raises:
-            InputError: a bad or repeated name, or too many entries for one block.
+            InputError: a bad or repeated name.
         """
-        block = directory_block(links)
-        with _mapped(f"storing block {block.cid}"):
-            self._store(block.cid, block.data)
-        return block.cid
+        for block in directory_blocks(links):
+            with _mapped(f"storing block {block.cid}"):
+                self._store(block.cid, block.data)
+        return block.cid  # of the last block, the root; there is always one
 
     def list_directory(self, cid: str) -> tuple[Link, ...]:
         """Return the entries of a directory in the order of their names' bytes.
@@ -224,7 +225,27 @@ class Store(ABC):
             NotFoundError: no such entry, or a block is missing.
             VerificationError: a block is false or malformed.
         """
-        return self._reader().resolve(parse_cid(root), path)
+        return self.trace(root, path).roots[-1]
+
+    def trace(self, root: str, path: str) -> Trace:
+        """Follow a path (names joined by ``/``) from a directory, and say which blocks lead there.
+
+        Raises:
+            InputError: a malformed path, or a step into a file.
+            NotFoundError: no such entry, or a block is missing.
+            VerificationError: a block is false or malformed.
+        """
+        return self._reader().trace(parse_cid(root), path)
+
+    def directory(self, cid: str) -> Iterator[CID]:
+        """Yield the blocks that a directory's entries stand in, parents before children.
+
+        Raises:
+            InputError: it is a file.
+            NotFoundError: a block is missing.
+            VerificationError: a block is false or malformed.
+        """
+        return (block for block, _ in self._reader().directory(parse_cid(cid)))
 
     def file_size(self, cid: str) -> int:
         """Return the size of a file in bytes, as its root declares it; reading proves it.

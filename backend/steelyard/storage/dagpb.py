@@ -28,11 +28,12 @@ _MAX_VARINT_BYTES = 9
 
 
 class Kind(enum.IntEnum):
-    """Type of a UnixFS node. Symbolic links, metadata and sharded directories are refused."""
+    """Type of a UnixFS node; of a directory that is a trie, of each of its nodes. Symbolic links and metadata are refused."""
 
     RAW = 0
     DIRECTORY = 1
     FILE = 2
+    SHARD = 5
 
 
 @dataclass(frozen=True)
@@ -68,16 +69,20 @@ class Unixfs:
     """A UnixFS message.
 
     Attributes:
-        kind: file, directory or raw leaf.
-        data: bytes held in this very node, or None.
+        kind: file, directory, node of a directory that is a trie, or raw leaf.
+        data: bytes held in this very node, or None; of a trie which places are taken.
         size: bytes of the file from this node on; None for a directory.
         sizes: bytes of the file under each link, in order.
+        hash_type: of a trie, the hash of its names, as multihash numbers it.
+        fanout: of a trie, the places of a node.
     """
 
     kind: Kind
     data: bytes | None = None
     size: int | None = None
     sizes: tuple[int, ...] = ()
+    hash_type: int | None = None
+    fanout: int | None = None
 
 
 def check_name(name: str) -> str:
@@ -138,6 +143,10 @@ def encode_unixfs(value: Unixfs) -> bytes:
         out += b"\x18" + _varint(value.size)
     for size in value.sizes:
         out += b"\x20" + _varint(size)
+    if value.hash_type is not None:
+        out += b"\x28" + _varint(value.hash_type)
+    if value.fanout is not None:
+        out += b"\x30" + _varint(value.fanout)
     return bytes(out)
 
 
@@ -150,10 +159,10 @@ def decode_unixfs(data: bytes) -> Unixfs:
     """
     kind: Kind | None = None
     content: bytes | None = None
-    size: int | None = None
+    size = hash_type = fanout = None
     sizes: list[int] = []
     for field, value in _fields(data):
-        if field == 1 and value in (Kind.RAW, Kind.DIRECTORY, Kind.FILE):
+        if field == 1 and value in (Kind.RAW, Kind.DIRECTORY, Kind.FILE, Kind.SHARD):
             kind = Kind(int(value))
         elif field == 2 and isinstance(value, bytes):
             content = value
@@ -161,13 +170,17 @@ def decode_unixfs(data: bytes) -> Unixfs:
             size = value
         elif field == 4 and isinstance(value, int):
             sizes.append(value)
+        elif field == 5 and isinstance(value, int):
+            hash_type = value
+        elif field == 6 and isinstance(value, int):
+            fanout = value
         else:
-            raise VerificationError(
-                f"UnixFS field {field} is not supported (links, shards, modes and times are not)"
-            )
+            raise VerificationError(f"UnixFS field {field} is not supported (links, modes and times are not)")
     if kind is None:
         raise VerificationError("UnixFS message without a type")
-    result = Unixfs(kind=kind, data=content, size=size, sizes=tuple(sizes))
+    result = Unixfs(
+        kind=kind, data=content, size=size, sizes=tuple(sizes), hash_type=hash_type, fanout=fanout
+    )
     if encode_unixfs(result) != data:
         raise VerificationError("UnixFS message is not in canonical form")
     return result

@@ -4,7 +4,7 @@ Three things are checked before a byte is handed on: the block hashes to its CID
 every size that a parent declared for it (file bytes and cumulative bytes) is the size that it has. A child
 that would add no byte is refused and depth is bounded, so the work of reading is bounded by the bytes that
 come out. Cycles would need a hash collision. It also reads files that other importers made (other leaf sizes,
-leaves inside dag-pb), but no symbolic links, shards or metadata.
+leaves inside dag-pb), but no symbolic links or metadata.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 from steelyard.errors import DigestError, InputError, NotFoundError, VerificationError
 from steelyard.storage.cid import CID, Codec, codec_of, decode_cid
@@ -22,10 +23,12 @@ from steelyard.storage.dagpb import (
     Kind,
     Link,
     Node,
+    Unixfs,
     check_name,
     decode_node,
     decode_unixfs,
 )
+from steelyard.storage.directories import place, read_slots
 
 MAX_DEPTH = 8
 """Most levels of inner nodes above a leaf; three levels of width 1024 already hold 1 PiB."""
@@ -33,7 +36,11 @@ MAX_DEPTH = 8
 MAX_PATH = 64
 """Most components of a path."""
 
+MAX_ENTRIES = 1_000_000
+"""Most entries of a directory."""
+
 _CACHED_NODES = 16
+_DIRECTORIES: Final = (Kind.DIRECTORY, Kind.SHARD)
 
 Fetch = Callable[[CID], bytes]
 """Returns the claimed bytes of a block; the reader does not trust them."""
@@ -55,6 +62,19 @@ class FileNode:
     tsize: int
     data: bytes | None
     children: tuple[tuple[CID, int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Where a path leads.
+
+    Attributes:
+        roots: where it starts, and where each of its names leads.
+        blocks: the blocks that lead to the last of these, in order; of a directory that is a trie all that were read.
+    """
+
+    roots: tuple[CID, ...]
+    blocks: tuple[CID, ...]
 
 
 def verify_block(cid: CID, data: bytes) -> bytes:
@@ -136,11 +156,27 @@ class Reader:
 
         Raises:
             InputError: it is a file.
-            VerificationError: the block is false, or has bad, repeated or unsorted names.
+            VerificationError: a block is false, has bad, repeated or misplaced names, or there are more than MAX_ENTRIES.
         """
-        if decode_cid(cid)[0] is Codec.RAW:
-            raise InputError(f"{cid} is a file, not a directory")
-        return self._directory(cid, verify_block(cid, self._fetch(cid)))
+        found: list[Link] = []
+        for _, links in self.directory(cid):
+            found += links
+            if len(found) > MAX_ENTRIES:
+                raise VerificationError(f"directory {cid} has more than {MAX_ENTRIES} entries")
+        return tuple(sorted(found, key=lambda link: link.name.encode("utf-8")))
+
+    def directory(self, cid: CID) -> Iterator[tuple[CID, tuple[Link, ...]]]:
+        """Yield the blocks of a directory, parents before children, each with the entries that stand in it.
+
+        Raises:
+            InputError: it is a file.
+            VerificationError: a block is false, or has bad, repeated or misplaced names.
+        """
+        node, message, _ = self._node(cid)
+        if message.kind is Kind.DIRECTORY:
+            yield cid, _entries(cid, node, message)
+        else:
+            yield from self._trie(cid, node, message, b"")
 
     def is_directory(self, cid: CID) -> bool:
         """Whether a CID names a directory (else a file).
@@ -151,9 +187,9 @@ class Reader:
         if decode_cid(cid)[0] is Codec.RAW:
             return False
         node = decode_node(verify_block(cid, self._fetch(cid)))
-        return decode_unixfs(node.data).kind is Kind.DIRECTORY
+        return decode_unixfs(node.data).kind in _DIRECTORIES
 
-    def resolve(self, root: CID, path: str) -> CID:
+    def trace(self, root: CID, path: str) -> Trace:
         """Follow a path of names from a directory.
 
         Args:
@@ -171,13 +207,63 @@ class Reader:
             raise InputError(f"path of {len(names)} components is above the limit of {MAX_PATH}")
         for name in names:
             check_name(name)
-        at = root
+        roots, blocks = [root], list[CID]()
         for name in names:
-            found = [link.cid for link in self.list_directory(at) if link.name == name]
-            if not found:
-                raise NotFoundError(f"directory {at} has no entry {name!r} (resolving {path!r} from {root})")
-            at = found[0]
-        return at
+            found = self._enter(roots[-1], name, blocks)
+            if found is None:
+                raise NotFoundError(
+                    f"directory {roots[-1]} has no entry {name!r} (resolving {path!r} from {root})"
+                )
+            roots.append(found)
+        return Trace(tuple(roots), tuple(blocks))
+
+    def _enter(self, cid: CID, name: str, blocks: list[CID]) -> CID | None:
+        """Return an entry of a directory, and note the blocks on the way to it."""
+        node, message, _ = self._node(cid)
+        blocks.append(cid)
+        if message.kind is Kind.DIRECTORY:
+            return next((link.cid for link in _entries(cid, node, message) if link.name == name), None)
+        at = place(name)
+        for level, slot in enumerate(at):
+            link = read_slots(cid, node, message, at[:level]).get(slot)
+            if link is None or link.name:
+                return link.cid if link is not None and link.name == name else None
+            cid = link.cid
+            node, message = self._part(link)
+            blocks.append(cid)
+        raise VerificationError(f"directory {cid} is deeper than its hashes")
+
+    def _trie(
+        self, cid: CID, node: Node, message: Unixfs, at: bytes
+    ) -> Iterator[tuple[CID, tuple[Link, ...]]]:
+        slots = read_slots(cid, node, message, at)
+        yield cid, tuple(link for link in slots.values() if link.name)
+        for slot, link in slots.items():
+            if not link.name:
+                yield from self._trie(link.cid, *self._part(link), at + bytes([slot]))
+
+    def _part(self, link: Link) -> tuple[Node, Unixfs]:
+        """Return a node below another one of a trie, after comparing it with what that declared."""
+        try:
+            node, message, size = self._node(link.cid)
+        except InputError as exc:
+            raise VerificationError(f"a part of a directory is none: {exc}") from exc
+        if message.kind is not Kind.SHARD or size != link.tsize:
+            raise VerificationError(
+                f"block {link.cid} is no part of a directory that has {link.tsize} bytes in all"
+            )
+        return node, message
+
+    def _node(self, cid: CID) -> tuple[Node, Unixfs, int]:
+        """Return a block of a directory, what is in it, and the bytes of all blocks from it on, as it declares them."""
+        if decode_cid(cid)[0] is Codec.RAW:
+            raise InputError(f"{cid} is a file, not a directory")
+        block = verify_block(cid, self._fetch(cid))
+        node = decode_node(block)
+        message = decode_unixfs(node.data)
+        if message.kind not in _DIRECTORIES:
+            raise InputError(f"{cid} is a file, not a directory")
+        return node, message, len(block) + sum(link.tsize for link in node.links)
 
     def _read(self, node: FileNode, start: int, stop: int, depth: int) -> Iterator[bytes]:
         if node.data is not None:
@@ -220,20 +306,17 @@ class Reader:
             )
         return child
 
-    def _directory(self, cid: CID, block: bytes) -> tuple[Link, ...]:
-        node = decode_node(block)
-        message = decode_unixfs(node.data)
-        if message.kind is not Kind.DIRECTORY:
-            raise InputError(f"{cid} is a file, not a directory")
-        if message.data is not None or message.size is not None or message.sizes:
-            raise VerificationError(f"directory {cid} carries file fields")
-        try:
-            names = [check_name(link.name).encode("utf-8") for link in node.links]
-        except InputError as exc:
-            raise VerificationError(f"directory {cid}: {exc}") from exc
-        if any(after <= before for before, after in pairwise(names)):
-            raise VerificationError(f"directory {cid} has repeated or unsorted names")
-        return node.links
+
+def _entries(cid: CID, node: Node, message: Unixfs) -> tuple[Link, ...]:
+    if message != Unixfs(kind=Kind.DIRECTORY):
+        raise VerificationError(f"directory {cid} carries fields of something else")
+    try:
+        names = [check_name(link.name).encode("utf-8") for link in node.links]
+    except InputError as exc:
+        raise VerificationError(f"directory {cid}: {exc}") from exc
+    if any(after <= before for before, after in pairwise(names)):
+        raise VerificationError(f"directory {cid} has repeated or unsorted names")
+    return node.links
 
 
 def cumulative_size(cid: CID, block: bytes) -> int:
@@ -246,8 +329,10 @@ def cumulative_size(cid: CID, block: bytes) -> int:
 def _file_node(cid: CID, block: bytes) -> FileNode:
     node = decode_node(block)
     message = decode_unixfs(node.data)
-    if message.kind is Kind.DIRECTORY:
+    if message.kind in _DIRECTORIES:
         raise InputError(f"{cid} is a directory; give the path of a file in it")
+    if message.hash_type is not None or message.fanout is not None:
+        raise VerificationError(f"file node {cid} carries fields of a directory")
     if not node.links:
         data = message.data or b""
         if message.sizes or (message.size is not None and message.size != len(data)):

@@ -13,7 +13,7 @@ from steelyard.errors import InputError, NotFoundError, VerificationError
 from steelyard.storage.call import Call, Reply, json_reply, resolve
 from steelyard.storage.car import export_car, import_car
 from steelyard.storage.cid import CID, Codec, base58, cid_of, codec_of, encode_cid
-from steelyard.storage.dagpb import MAX_BLOCK, decode_node
+from steelyard.storage.dagpb import MAX_BLOCK, Link, decode_node
 from steelyard.storage.embedded import EmbeddedStore
 from steelyard.storage.reader import MAX_PATH
 from steelyard.storage.rpc_add import add
@@ -227,14 +227,20 @@ def _ls(call: Call) -> Reply:
     for argument in call.arguments or [""]:
         cid = resolve(call.store, argument)
         links = []
-        if codec_of(cid) is Codec.DAG_PB:
-            for link in decode_node(call.store.get_block(cid)).links:
-                directory = call.store.is_directory(link.cid)
-                size = 0 if directory else call.store.file_size(link.cid)
-                kind = 1 if directory else 2
-                links.append({"Name": link.name, "Hash": link.cid, "Size": size, "Type": kind, "Target": ""})
+        for link in _listed(call.store, cid):
+            directory = call.store.is_directory(link.cid)
+            size = 0 if directory else call.store.file_size(link.cid)
+            kind = 1 if directory else 2
+            links.append({"Name": link.name, "Hash": link.cid, "Size": size, "Type": kind, "Target": ""})
         objects.append({"Hash": argument, "Links": links})
     return json_reply({"Objects": objects})
+
+
+def _listed(store: EmbeddedStore, cid: CID) -> tuple[Link, ...]:
+    """Return the entries of a directory, or the parts of a file."""
+    if codec_of(cid) is Codec.RAW:
+        return ()
+    return store.list_directory(cid) if store.is_directory(cid) else decode_node(store.get_block(cid)).links
 
 
 def _get(call: Call) -> Reply:

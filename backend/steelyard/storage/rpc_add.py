@@ -13,10 +13,11 @@ from steelyard.errors import InputError
 from steelyard.storage.call import Call, Reply, json_reply, line
 from steelyard.storage.cid import Codec, codec_of
 from steelyard.storage.dagpb import Link, check_name
+from steelyard.storage.directories import directory_blocks
 from steelyard.storage.embedded import EmbeddedStore
 from steelyard.storage.multipart import Part
 from steelyard.storage.reader import MAX_PATH
-from steelyard.storage.unixfs import directory_block, import_file
+from steelyard.storage.unixfs import import_file
 
 Event = dict[str, object]
 """One line of an answer."""
@@ -137,10 +138,10 @@ def _close(store: EmbeddedStore, folder: _Folder, path: str, only_hash: bool) ->
 
 
 def _finish(store: EmbeddedStore, links: list[Link], only_hash: bool) -> Link:
-    block = directory_block(links)
-    if not only_hash:
-        store.add_links(links)
-    return block.link()
+    for block in directory_blocks(links):
+        if not only_hash:
+            store.put_block(block.cid, block.data, hashed=True)
+    return block.link()  # of the last block, the root; there is always one
 
 
 def _added(name: str, link: Link) -> Event:

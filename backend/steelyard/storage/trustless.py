@@ -9,7 +9,7 @@ Sources: specs.ipfs.tech/http-gateways/trustless-gateway and /path-gateway, RFC 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from hashlib import sha256
@@ -159,8 +159,8 @@ def _understand(target: str, headers: Message) -> _Wanted:
     return _Wanted(parts[0], tuple(parts[1:]), query, form)
 
 
-def _headers(wanted: _Wanted, etag: str, *, named: str) -> dict[str, str]:
-    """Headers of content: immutable, to be saved and never to be shown."""
+def _headers(wanted: _Wanted, etag: str, *, named: str, roots: Sequence[str]) -> dict[str, str]:
+    """Headers of content: immutable, to be saved and never to be shown; where its path leads, name by name."""
     suffix = "bin" if wanted.form.kind == RAW else "car"
     filename = wanted.query.get("filename") or f"{named}.{suffix}"
     plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "_" for c in filename)
@@ -172,6 +172,8 @@ def _headers(wanted: _Wanted, etag: str, *, named: str) -> dict[str, str]:
         "Content-Disposition": disposition,
         "Cache-Control": _IMMUTABLE,
         "ETag": etag,
+        "X-Ipfs-Path": wanted.path,
+        "X-Ipfs-Roots": ",".join(roots),
         "Accept-Ranges": "bytes" if wanted.form.kind == RAW else "none",
     }
     if wanted.query.get("format") != wanted.form.kind:
@@ -190,7 +192,12 @@ def _is_known(headers: Message, etag: str) -> bool:
 
 def _probe(wanted: _Wanted) -> Answer:
     body = b"" if wanted.form.kind == RAW else _PROBE_CAR
-    return Answer(200, _headers(wanted, f'"{PROBE}.{wanted.form.kind}"', named=PROBE), (body,), len(body))
+    return Answer(
+        200,
+        _headers(wanted, f'"{PROBE}.{wanted.form.kind}"', named=PROBE, roots=(PROBE,)),
+        (body,),
+        len(body),
+    )
 
 
 def _check_denied(store: EmbeddedStore, *cids: CID) -> frozenset[CID]:
@@ -225,7 +232,7 @@ def _raw(store: EmbeddedStore, wanted: _Wanted, cid: CID, headers: Message) -> A
     etag = f'"{cid}.raw"'
     if not store.has(cid):
         raise NotFoundError(f"block {cid} is not in this store")
-    answered = _headers(wanted, etag, named=cid)
+    answered = _headers(wanted, etag, named=cid, roots=(cid,))
     if _is_known(headers, etag):
         return Answer(304, answered)
     block = store.get_block(cid)
@@ -265,17 +272,24 @@ def _span(headers: Message, etag: str, size: int) -> tuple[int, int] | None:
 
 def _car(store: EmbeddedStore, wanted: _Wanted, root: CID, headers: Message) -> Answer:
     scope, span = _scope(wanted.query)
-    path, end = _descend(store, root, wanted.names)
-    denied = _check_denied(store, *(cid for cid, _ in path), end)
+    trace = store.trace(root, "/".join(wanted.names))
+    end = trace.roots[-1]
+    denied = _check_denied(store, *trace.blocks, end)
+    path = [(cid, store.get_block(cid)) for cid in trace.blocks]
     start = store.get_block(end)
     shape = f"{wanted.path} {scope} {span} {wanted.form.repeat}"
     etag = f'"{end}.car.{sha256(shape.encode()).hexdigest()[:16]}"'
-    answered = _headers(wanted, etag, named=root if not wanted.names else end)
+    answered = _headers(wanted, etag, named=root if not wanted.names else end, roots=trace.roots)
     rest: Iterator[tuple[CID, bytes]] = iter(((end, start),))
     if scope == "all" or (scope == "entity" and span is None and _is_file(store, end)):
         rest = store.blocks(end, repeat=wanted.form.repeat)
-    elif span is not None and _is_file(store, end):
-        rest = ((cid, store.get_block(cid)) for cid in store.span(end, *_resolve(span, store.file_size(end))))
+    elif scope == "entity":
+        needed = (
+            store.span(end, *_resolve(span, store.file_size(end)))
+            if span is not None and _is_file(store, end)
+            else store.directory(end)
+        )
+        rest = ((cid, store.get_block(cid)) for cid in needed)
     if _is_known(headers, etag):
         return Answer(304, answered)
     blocks = _held_back(chain(path, rest), denied) if denied else chain(path, rest)
@@ -306,16 +320,6 @@ def _resolve(span: tuple[int, int | None], size: int) -> tuple[int, int]:
     if size and (start >= size or stop <= 0):
         raise Refusal(400, f"entity-bytes lies outside of the file, which has {size} bytes")
     return start, min(size, stop)
-
-
-def _descend(store: EmbeddedStore, root: CID, names: tuple[str, ...]) -> tuple[list[tuple[CID, bytes]], CID]:
-    """Return the directories that a path leads through, and where it ends."""
-    path = []
-    at = root
-    for name in names:
-        path.append((at, store.get_block(at)))
-        at = store.resolve(at, name)
-    return path, at
 
 
 def _is_file(store: EmbeddedStore, cid: CID) -> bool:

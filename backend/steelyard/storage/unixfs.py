@@ -11,18 +11,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from steelyard.errors import InputError
 from steelyard.storage.cid import CID, Codec, cid_of, encode_cid
-from steelyard.storage.dagpb import Kind, Link, Node, Unixfs, directory_node, encode_node, encode_unixfs
+from steelyard.storage.dagpb import Kind, Link, Node, Unixfs, encode_node, encode_unixfs
 
 CHUNK = 1 << 20
 """Bytes of a leaf; the last one of a file may be shorter."""
 
 WIDTH = 1024
 """Most links of an inner node of a file."""
-
-MAX_DIRECTORY = 256 << 10
-"""Above this many bytes of names and identifiers Kubo shards a directory; this importer refuses instead."""
 
 
 class Readable(Protocol):
@@ -159,24 +155,6 @@ def file_cid(stream: Readable) -> CID:
     return root
 
 
-def directory_block(links: Iterable[Link]) -> Block:
-    """Return the block of a directory.
-
-    Args:
-        links: its entries, in any order.
-
-    Raises:
-        InputError: a bad or repeated name, or more entries than one block may hold (MAX_DIRECTORY).
-    """
-    node = directory_node(list(links))
-    weight = sum(len(link.name.encode("utf-8")) + 36 for link in node.links)
-    if weight > MAX_DIRECTORY:
-        raise InputError(
-            f"directory of {len(node.links)} entries is too large for one block; use sub-directories"
-        )
-    return _block(node, size=0)
-
-
 def read_exactly(stream: Readable, size: int) -> bytes:
     """Return ``size`` bytes, or fewer only at the end of the stream, joining short reads."""
     data = stream.read(size)
@@ -194,10 +172,11 @@ def _file_node(children: list[_Child]) -> Block:
     sizes = tuple(child.size for child in children)
     links = tuple(Link(cid=child.cid, name="", tsize=child.tsize) for child in children)
     data = encode_unixfs(Unixfs(kind=Kind.FILE, size=sum(sizes), sizes=sizes))
-    return _block(Node(links=links, data=data), size=sum(sizes))
+    return block_of(Node(links=links, data=data), size=sum(sizes))
 
 
-def _block(node: Node, *, size: int) -> Block:
+def block_of(node: Node, *, size: int) -> Block:
+    """Return the block of a node; ``size`` is that of the file below it."""
     data = encode_node(node)
     tsize = len(data) + sum(link.tsize for link in node.links)
     return Block(cid=cid_of(data, codec=Codec.DAG_PB), data=data, size=size, tsize=tsize)

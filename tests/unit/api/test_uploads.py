@@ -28,7 +28,7 @@ from steelyard.storage.base import Store
 from steelyard.storage.cid import CID, Codec, cid_of, encode_cid
 from steelyard.storage.dagpb import Link, decode_node
 from steelyard.storage.embedded import EmbeddedStore
-from steelyard.storage.unixfs import directory_block
+from tests.support.folders import directory_block
 from tests.unit.api.writing import NOW, Got, World, account, deployment
 from tests.unit.chain.fake import FakeTransport
 

@@ -27,7 +27,7 @@ def pattern() -> Callable[[int], bytes]:
 def vectors() -> dict[str, str]:
     lines = VECTORS.read_text("utf-8").splitlines()
     found = dict(line.split() for line in lines if line and not line.startswith("#"))
-    assert len(found) == 8
+    assert len(found) == 10
     return found
 
 

@@ -15,8 +15,9 @@ from steelyard.storage.car import CarReader, export_car, header, import_car, sav
 from steelyard.storage.cid import CID, Codec, cid_of, cid_to_bytes
 from steelyard.storage.dagpb import MAX_BLOCK, Link, decode_node
 from steelyard.storage.embedded import EmbeddedStore
-from steelyard.storage.unixfs import CHUNK, directory_block
+from steelyard.storage.unixfs import CHUNK
 from steelyard.storage.upkeep import collect
+from tests.support.folders import directory_block
 
 ABC = cid_of(b"abc")
 ROOT = header((ABC,))

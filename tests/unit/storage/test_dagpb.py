@@ -83,6 +83,7 @@ def test_a_block_above_the_limit_is_refused() -> None:
         Unixfs(kind=Kind.FILE, size=0),
         Unixfs(kind=Kind.FILE, data=b"ab", size=2),
         Unixfs(kind=Kind.FILE, size=1 << 62, sizes=(1, 1 << 20)),
+        Unixfs(kind=Kind.SHARD, data=b"\x01", hash_type=0x22, fanout=256),
     ],
 )
 def test_a_unixfs_message_comes_back(message: Unixfs) -> None:
@@ -96,7 +97,8 @@ def test_a_unixfs_message_comes_back(message: Unixfs) -> None:
         ("no type", b"\x18\x00"),
         ("metadata", b"\x08\x03"),
         ("symbolic link", b"\x08\x04\x12\x04/etc"),
-        ("sharded directory", b"\x08\x05"),
+        ("fanout before hash", b"\x08\x05\x30\x80\x02\x28\x22"),
+        ("hash twice", b"\x08\x05\x28\x22\x28\x22"),
         ("unknown type", b"\x08\x07"),
         ("mode", b"\x08\x01\x38\xa4\x03"),
         ("mtime", b"\x08\x01\x42\x02\x08\x01"),

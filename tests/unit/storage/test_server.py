@@ -15,15 +15,15 @@ import ipfshttpclient
 import pytest
 
 from steelyard.errors import ConfigError, InputError, RefusedError
-from steelyard.storage import rpc
+from steelyard.storage import directories, rpc
 from steelyard.storage import server as server_module
 from steelyard.storage.cid import CID, cid_of
-from steelyard.storage.dagpb import MAX_BLOCK
+from steelyard.storage.dagpb import MAX_BLOCK, Kind, decode_node, decode_unixfs
 from steelyard.storage.embedded import EmbeddedStore
 from steelyard.storage.reader import MAX_PATH
 from steelyard.storage.server import StoreServer
-from steelyard.storage.unixfs import directory_block
 from steelyard.storage.upkeep import collect
+from tests.support.folders import directory_block
 
 pytestmark = pytest.mark.filterwarnings("ignore:The 'strict' parameter is no longer needed:FutureWarning")
 
@@ -116,6 +116,27 @@ def test_blocks_are_put_and_got(client: Any) -> None:
     assert client.block.stat(cid_of(b"abc"))["Size"] == 3
     with pytest.raises(ipfshttpclient.exceptions.ErrorResponse, match="not in the store"):
         client.block.get(cid_of(b"abd"))
+
+
+def test_a_folder_that_is_a_trie_is_added_and_listed(
+    client: Any, store: EmbeddedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directories, "MAX_BLOCK", 100)
+    folder = tmp_path / "wide"
+    folder.mkdir()
+    for number in range(20):
+        (folder / f"{number:02}").write_bytes(b"%d" % number)
+    added = client.add(str(folder))
+    root = next(item["Hash"] for item in added if item["Name"] == "wide")
+    assert decode_unixfs(decode_node(store.get_block(root)).data).kind is Kind.SHARD
+    listed = client.ls(root)["Objects"][0]["Links"]
+    assert [(entry["Name"], entry["Type"], entry["Size"]) for entry in listed] == [
+        (f"{number:02}", 2, len(str(number))) for number in range(20)
+    ]
+    assert client.cat(f"{root}/07") == b"7"
+    client.get(root, str(tmp_path))
+    assert sorted(path.name for path in (tmp_path / root).iterdir()) == [f"{i:02}" for i in range(20)]
+    assert store.is_pinned(root)
 
 
 def test_pins_are_listed_and_removed(client: Any, store: EmbeddedStore) -> None:

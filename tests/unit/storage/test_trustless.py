@@ -10,13 +10,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from steelyard.storage import directories
 from steelyard.storage.accept import Form, choose
 from steelyard.storage.car import CarReader, export_car
 from steelyard.storage.cid import CID, Codec, cid_of
 from steelyard.storage.dagpb import Link, decode_node
 from steelyard.storage.embedded import EmbeddedStore
 from steelyard.storage.server import StoreServer
-from steelyard.storage.unixfs import CHUNK, directory_block
+from steelyard.storage.unixfs import CHUNK
+from tests.support.folders import directory_block
 
 ABC = cid_of(b"abc")
 RAW = "application/vnd.ipld.raw"
@@ -241,6 +243,43 @@ def test_a_byte_range_needs_its_own_blocks_only(
 
 def test_a_byte_range_of_a_directory_is_the_directory(server: StoreServer, tree: CID) -> None:
     assert ask(server, f"/ipfs/{tree}?format=car&entity-bytes=0:10").order == [tree]
+
+
+def test_a_directory_that_is_a_trie(
+    server: StoreServer, store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directories, "MAX_BLOCK", 0)
+    names = ("n9", "n12", "n10")  # the first two begin with the same byte of their hashes
+    assert len({directories.place(name)[0] for name in names}) == 2
+    root = store.add_directory({name: io.BytesIO(name.encode()) for name in names})
+    part = next(link.cid for link in decode_node(store.get_block(root)).links if len(link.name) == 2)
+    leaves = {name: cid_of(name.encode()) for name in names}
+
+    def order(rest: str) -> list[CID]:
+        return ask(server, f"/ipfs/{root}{rest}").order
+
+    assert order("?format=car&dag-scope=block") == [root]
+    assert order("?format=car&dag-scope=entity") == [root, part]
+    assert order("?format=car&entity-bytes=0:1") == [root, part]
+    assert set(order("?format=car")) == {root, part, *leaves.values()}
+    assert order(f"/{names[0]}?format=car") == [root, part, leaves[names[0]]]
+    assert order(f"/{names[2]}?format=car") == [root, leaves[names[2]]]
+    got = ask(server, f"/ipfs/{root}/{names[0]}?format=car")
+    assert got.headers["X-Ipfs-Roots"] == f"{root},{leaves[names[0]]}"
+    assert ask(server, f"/ipfs/{root}/x?format=car").status == 404
+    (store.path / "denied").write_text(part)
+    assert ask(server, f"/ipfs/{root}/{names[0]}?format=car").status == 410
+    assert ask(server, f"/ipfs/{root}/{names[2]}?format=car").status == 200
+
+
+def test_where_a_path_leads(server: StoreServer, tree: CID) -> None:
+    got = ask(server, f"/ipfs/{tree}/a/%c3%bc?format=car")
+    assert got.status == 404 and "X-Ipfs-Roots" not in got.headers
+    got = ask(server, f"/ipfs/{tree}/%C3%BC x?format=car".replace(" ", "%20"))
+    assert got.headers["X-Ipfs-Path"] == f"/ipfs/{tree}/%C3%BC%20x"
+    assert got.headers["X-Ipfs-Roots"] == f"{tree},{cid_of(b'abc')}"
+    got = ask(server, f"/ipfs/{tree}?format=raw")
+    assert (got.headers["X-Ipfs-Path"], got.headers["X-Ipfs-Roots"]) == (f"/ipfs/{tree}", tree)
 
 
 def test_etags_differ_by_what_is_asked(server: StoreServer, tree: CID) -> None:
