@@ -68,8 +68,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.write_bytes(bytes((i * 7 + (i >> 8) * 13) % 251 for i in range(size)))
     wide = top / "wide"
     wide.mkdir()
-    for i in range(1200):  # so many names that it is a trie
-        (wide / f"{i:04}-{'x' * 200}").write_bytes(b"%d" % i)
+    for i in range(900):  # names so many and so long that it is a trie
+        (wide / f"{i:04}-{'x' * 250}").write_bytes(b"%d" % (i % 7))
     return top
 
 

@@ -109,7 +109,7 @@ def test_it_believes_no_damaged_block_of_ours(
     assert status >= 500 and bytes(1000) not in body
 
 
-WIDE = f"wide/0007-{'x' * 200}"
+WIDE = f"wide/0007-{'x' * 250}"
 EQUAL = (
     "{root}?format=car",
     "{root}?format=car&dag-scope=block",
