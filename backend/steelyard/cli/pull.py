@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from steelyard.service.cache import AssetCache, Known
     from steelyard.service.results import Purchase
 
-_BLOCK = 1 << 20
+_BLOCK = 16 << 20
 _REVISION = click.option("--revision", metavar="VERSION", help="Version: a number, an id, or latest.")
 _OFFLINE = click.option(
     "--offline",

@@ -13,6 +13,7 @@ from steelyard.crypto.content import CHUNK_SIZE, HASH_SIZE, LEAVES_PER_CHUNK, TA
 from steelyard.crypto.leaves import chunk_root
 from steelyard.crypto.secret import Secret
 from steelyard.crypto.stream import OpenedChunk, open_chunk
+from steelyard.domain.parallel import in_order
 from steelyard.errors import InputError, VerificationError
 from steelyard.service.public import CIPHERTEXT, LEAVES, TAGS, PublicFolder
 from steelyard.storage.base import Store
@@ -162,12 +163,16 @@ class Opened(Chunks):
         """
         if not 0 <= start <= stop <= self.geometry.size:
             raise InputError(f"bytes {start} to {stop} are not in a stream of {self.geometry.size}")
+        indexes = range(start // CHUNK_SIZE, -(-stop // CHUNK_SIZE) if start < stop else 0)
         parts = []
-        while start < stop:
-            index, inside = divmod(start, CHUNK_SIZE)
-            last = self._last
-            if last is None or last[0] != index:
-                self._last = last = index, self.open(index).plaintext
-            parts.append(last[1][inside : inside + stop - start])
-            start += len(parts[-1])
+        # Of several chunks some wait for the store while others are opened.
+        threads = 1 if len(indexes) < 2 else self.workers(1)
+        for index, chunk in zip(indexes, in_order(self._plaintext, indexes, threads), strict=True):
+            first = index * CHUNK_SIZE
+            parts.append(chunk[max(0, start - first) : stop - first])
+            self._last = index, chunk
         return b"".join(parts)
+
+    def _plaintext(self, index: int) -> bytes:
+        last = self._last
+        return last[1] if last is not None and last[0] == index else self.open(index).plaintext

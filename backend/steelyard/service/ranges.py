@@ -80,6 +80,9 @@ class _Range(io.RawIOBase):
         self._at = base[whence] + offset
         return self._at
 
+    def readall(self) -> bytes:
+        return self.read(max(0, self._entry.size - self._at)) or b""
+
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's Buffer is wider
         count = max(0, min(len(buffer), self._entry.size - self._at))
         begin = self._entry.offset + self._at

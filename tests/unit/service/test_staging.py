@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,3 +185,64 @@ def test_any_range_of_the_stream_can_be_read(
     for start, stop in ((-1, 2), (3, 2), (0, sealed.version.size + 1)):
         with pytest.raises(InputError):
             chunks.read(start, stop)
+
+
+# -- ranges ------------------------------------------------------------------------------------------------------
+
+
+class Meeting(EmbeddedStore):
+    """A store as far away as a gateway: a ciphertext's block comes only when several are asked for, or nobody else asks in time."""
+
+    at_once = 4
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.asked: list[CID] = []
+        self.most = 0
+        self._waiting = 0
+        self._met = threading.Condition()
+
+    def _fetch(self, cid: CID, limit: int) -> bytes:
+        data = super()._fetch(cid, limit)
+        with self._met:
+            self.asked.append(cid)
+            self._waiting += 1
+            self.most = max(self.most, self._waiting)
+            self._met.notify_all()
+            self._met.wait_for(lambda: self._waiting > 1, timeout=0.1)
+            self._waiting -= 1
+        return data
+
+
+def test_a_range_of_several_chunks_asks_for_them_together(
+    store: EmbeddedStore, sealed: SealedVersion, folder: Path
+) -> None:
+    far = Meeting(store.path)
+    chunks = opened(far, sealed)
+    size = chunks.geometry.size
+    whole = opened(store, sealed).read(0, size)
+    assert len(whole) == size > 3 * CHUNK_SIZE
+    far.most = 0
+    assert chunks.read(0, size) == whole and far.most > 1
+    for start, stop in (
+        (0, 1),
+        (CHUNK_SIZE - 1, CHUNK_SIZE + 1),
+        (5, 2 * CHUNK_SIZE),
+        (2 * CHUNK_SIZE, size),
+        (size - 1, size),
+    ):
+        assert chunks.read(start, stop) == whole[start:stop]
+    far.asked.clear()
+    assert chunks.read(7, 7) == chunks.read(size, size) == b"" and far.asked == []
+
+
+def test_a_range_asks_for_its_own_chunks_only(store: EmbeddedStore, sealed: SealedVersion) -> None:
+    far = Meeting(store.path)
+    chunks = opened(far, sealed)
+    chunks.read(0, 1)
+    far.asked.clear()
+    far.most = 0
+    chunks.read(1, CHUNK_SIZE)
+    assert far.asked == []  # the chunk that was read last is still there
+    chunks.read(CHUNK_SIZE, CHUNK_SIZE + 1)
+    assert len(far.asked) == 1 and far.most == 1
