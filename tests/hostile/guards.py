@@ -90,7 +90,7 @@ def noticed(mutant: Mutant) -> str:
     fresh = importlib.import_module("tests.hostile.run")
     package, stem = mutant.name.split(".")[1:]
     stem = stem.removesuffix("s")
-    cases = [case for case in fresh.cases() if case.kind in ("file", "json") and package == "formats"]
+    cases = [case for case in fresh.cases() if case.kind in ("file", "json", "yaml") and package == "formats"]
     own = [case for case in cases if case.name.startswith(stem)]
     return (  # what is most likely to notice first
         _other(fresh, own)

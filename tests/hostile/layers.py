@@ -10,7 +10,7 @@ from pathlib import Path
 from steelyard.errors import CodeError
 from tests.hostile.cases import Case, file, pb, real, zipped
 
-_UNREAD = "cannot be read as one here"
+_UNREAD = "cannot be read as that here"
 
 
 def cases() -> Iterator[Case]:

@@ -19,6 +19,7 @@ def cases() -> Iterator[Case]:
     yield from _pickles()
     yield from _coats()
     yield from _more_coats()
+    yield from _objects()
 
 
 def _pickles() -> Iterator[Case]:
@@ -162,3 +163,37 @@ def _lz4(*blocks: bytes) -> bytes:
     """Return a frame of blocks that are stored."""
     stored = b"".join(struct.pack("<I", len(block) | 1 << 31) + block for block in blocks)
     return b"\x04\x22\x4d\x18\x60\x40\x82" + stored + bytes(4)
+
+
+def _objects() -> Iterator[Case]:
+    """Yield objects of other languages, and of Python's in YAML."""
+    head = b"\0\4\4\1\0\3\5\0\0\0\0\5UTF-8" + bytes(20)
+    objects = {
+        "R, XDR": b"X\n\0\0\0\3" + head,
+        "R, binary": b"B\n\3\0\0\0" + head,
+        "R, binary, big-endian": b"B\n\0\0\0\2" + head,
+        "R, text": b"A\n3\n263169\n197888\n5\nUTF-8\n254\n",
+        "R, text with CR": b"A\r\n2\r\n263169\r\n131840\r\n254\r\n",
+        "R, workspace": b"RDX3\nX\n\0\0\0\3" + head,
+        "R, workspace of text": b"RDA2\nA\n2\n263169\n131840\n254\n",
+        "Java": b"\xac\xed\0\5sr\0\x11java.util.HashMap" + bytes(20),
+    }
+    for what, data in objects.items():
+        yield file(f"program: objects of {what}", data, "loading runs code", CodeError)
+    for what in ("R, XDR", "R, workspace of text", "Java"):
+        for coat, data in packed(objects[what]):
+            yield file(f"program: objects of {what}, {coat}", data, "loading runs code", CodeError)
+    call = "!!python/object/apply:os.system [id]"
+    documents = {
+        "a tag": f"a: {call}\n",
+        "a tag in a list": f"[1, {call}]\n",
+        "a whole tag": "a: !<tag:yaml.org,2002:python/object/apply:os.system> [id]\n",
+        "a tag in other writing": "a: !!%70ython%2fobject/apply:os.system [id]\n",
+        "a tag in a directive": "%TAG !e! tag:yaml.org,2002:pyth\n---\na: !e!on/object/apply:os.system [id]\n",
+        "a module": "a: !!python/module:os\n",
+        "a tag behind megabytes": "# " + "x" * (5 << 20) + f"\na: {call}\n",
+        "megabytes": "# " + "x" * (17 << 20) + "\n",
+    }
+    for what, text in documents.items():
+        yield Case(f"program: YAML, {what}", "yaml", text.encode, CodeError)
+    yield Case("program: YAML, in UTF-16", "yaml", lambda: f"a: {call}\n".encode("utf-16"), CodeError)

@@ -53,9 +53,10 @@ def _hook(event: str, args: tuple[object, ...]) -> None:
 def _prepared(case: Case, folder: Path) -> Callable[[], object]:
     """Return the reading of a case, with all that it needs made."""
     data = case.data()
-    if case.kind in ("file", "json", "small"):
+    if case.kind in ("file", "json", "yaml", "small"):
         assert isinstance(data, bytes)
-        (folder / ("config.json" if case.kind == "json" else "model.bin")).write_bytes(data)
+        name = {"json": "config.json", "yaml": "config.yaml"}.get(case.kind, "model.bin")
+        (folder / name).write_bytes(data)
         return lambda: declare(source.find(folder), allow_code=False)
     if case.kind == "folder":
         assert callable(data)

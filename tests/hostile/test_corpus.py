@@ -50,8 +50,10 @@ def test_refused(case: Any, results: dict[str, dict[str, Any]]) -> None:
     if case.kind != "small":
         assert case.error.__name__ in found["error"].split(","), found
         assert case.words in found["message"], found
-    if case.kind in ("file", "json"):
-        assert "model.bin" in found["message"] or "config.json" in found["message"], "the file is named"
+    if case.kind in ("file", "json", "yaml"):
+        assert any(name in found["message"] for name in ("model.bin", "config.json", "config.yaml")), (
+            "the file is named"
+        )
     assert found["left"] == []
     assert found["peak"] < MOST, found
 

@@ -61,9 +61,7 @@ def look(window: Window, name: str = "") -> FormatReport:
     base = name.rsplit("/", 1)[-1].lower()  # some file systems find a file whatever the case
     expected = _BY_NAME.get(base, _BY_NAME.get(base[base.rfind(".") :]))
     if found.code is None and expected is not None and found.format not in expected:
-        return replace(
-            found, code="its name makes programs read it as a model, and it cannot be read as one here"
-        )
+        return replace(found, code="programs read it because of its name, and it cannot be read as that here")
     return found
 
 
@@ -126,6 +124,9 @@ def _coated(window: Window, coat: str) -> FormatReport | None:
         return FormatReport(format=f"{inner}+{coat}", code=pickles.why(first))
     if coat == "zlib" and not data:
         return None
+    objects = plain.objects(data)
+    if objects is not None:
+        return replace(objects, format=f"{objects.format}+{coat}")
     code, notes = None, ("only the beginning of what is inside was looked at",)
     if tars.claims(head, data[:HEAD]):
         code = _tar_code(head)
@@ -217,6 +218,11 @@ _BY_NAME: Final[dict[str, tuple[str, ...]]] = {
     "saved_model.cpb": (),
     "keras_metadata.pb": ("keras-metadata",),
     ".keras": ("keras", "keras-hdf5"),
+    ".yaml": ("yaml",),
+    ".yml": ("yaml",),
+    ".rds": (),
+    ".rda": (),
+    ".rdata": (),
 }
 _READERS: Final[tuple[tuple[str, Claim, Read], ...]] = (
     ("safetensors", safetensors.claims, safetensors.read),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from steelyard.domain.jsontext import DuplicateKeyError, check_depth, unique
 from steelyard.errors import FormatError
@@ -17,6 +19,7 @@ _MAX_JSON: Final = 4 << 20
 _MAX_DEPTH_JSON: Final = 16 << 20
 # First bytes, format, and why it runs code.
 _LIBRARY: Final = "it is a program of the machine, which runs when it is loaded"
+_JAVA: Final = "it is objects of Java, and reading them back runs code of any class at hand"
 _MAGIC: Final = (
     (b"\x7fELF", "elf", _LIBRARY), (b"MZ", "pe", _LIBRARY), (b"\xcf\xfa\xed\xfe", "macho", _LIBRARY),
     (b"\xce\xfa\xed\xfe", "macho", _LIBRARY), (b"\xca\xfe\xba\xbe", "macho", _LIBRARY), (b"\0asm", "wasm", _LIBRARY),
@@ -25,6 +28,23 @@ _MAGIC: Final = (
     (b"SQLite format 3\0", "sqlite", None), (b"%PDF-", "pdf", None),
 )  # fmt: skip
 _BYTECODE: Final = "it is compiled Python, which runs when it is imported"
+_R: Final = (
+    "it is objects of R, which hold functions; R before 4.4 runs code by reading them (CVE-2024-27322)"
+)
+# As R writes them, with or without the name of the file's kind in front: as text, and in both orders of bytes.
+_R_DATA: Final = re.compile(
+    rb"(RD[ABX][23]\r?\n)?(A\r?\n[23]\r?\n\d{5,6}\r?\n\d{5,6}\r?\n|X\n\0\0\0[\2\3]|B\n([\2\3]\0\0\0|\0\0\0[\2\3]))"
+)
+# A tag of PyYAML's, by which its unsafe loaders call what it names, but for those of plain values; any of its letters may be written as
+# %xx, or stand in a directive.
+_TAG: Final = re.compile(rb"![^\s]*")
+_OF_PYTHON: Final = re.compile(
+    rb"python/(?!(none|bool|str|unicode|bytes|int|long|float|complex|list|tuple|dict)\Z)"
+)
+_TAG_DIRECTIVE: Final = re.compile(rb"^%TAG\b", re.MULTILINE)
+_PYTHON_TAG: Final = (
+    "it has a tag of Python's own, and unsafe loaders of YAML call what that names (CVE-2021-37678)"
+)
 # What loaders of models read by its name, and what is said of it where it is too large to be looked at.
 _LOADED: Final = frozenset(("config.json", "tokenizer_config.json", "chat_template.json"))
 _TOO_LARGE: Final = (
@@ -49,7 +69,14 @@ def by_magic(head: bytes) -> FormatReport | None:
         and head[4:8] in (b"\0\0\0\0", b"\1\0\0\0", b"\3\0\0\0")
     ):
         return FormatReport(format="python-bytecode", code=_BYTECODE)
-    return None
+    return objects(head)
+
+
+def objects(head: bytes) -> FormatReport | None:
+    """Return which objects of R or Java a file holds, by its first bytes, or None. Their loaders unpack what is compressed."""
+    if _R_DATA.match(head):
+        return FormatReport(format="r-data", code=_R)
+    return FormatReport(format="java-serialized", code=_JAVA) if head.startswith(b"\xac\xed\0\5") else None
 
 
 def _is_pe(head: bytes) -> bool:
@@ -84,7 +111,16 @@ def text(window: Window, name: str) -> FormatReport:
     form = _TEXTS.get(name[name.rfind(".") :].lower(), "text")
     if form == "json":
         return _json(window, name)
-    return FormatReport(format=form, code=_template(window) if form == "jinja" else None)
+    look = {"jinja": _template, "yaml": _tags}.get(form)
+    return FormatReport(format=form, code=look(window) if look else None)
+
+
+def _tags(window: Window) -> str | None:
+    if window.size > _MAX_DEPTH_JSON:
+        return _TOO_LARGE
+    raw = window.at(0, window.size)
+    named = any(_OF_PYTHON.search(unquote_to_bytes(tag)) for tag in _TAG.findall(raw))
+    return _PYTHON_TAG if named or _TAG_DIRECTIVE.search(raw) else None
 
 
 def _template(window: Window) -> str | None:
