@@ -165,6 +165,9 @@ def test_a_leaf_that_lies_about_its_own_size_is_refused(dag: Dag) -> None:
     leaf = dag.node([], encode_unixfs(Unixfs(kind=Kind.FILE, data=b"abc", size=4)))
     with pytest.raises(VerificationError, match="declares 4"):
         Reader(dag.fetch).open(leaf)
+    leaf = dag.node([], encode_unixfs(Unixfs(kind=Kind.FILE, data=b"abc", size=3, sizes=(3,))))
+    with pytest.raises(VerificationError, match="file leaf"):
+        Reader(dag.fetch).open(leaf)
 
 
 def test_a_node_with_data_and_links_is_refused(dag: Dag) -> None:
