@@ -230,6 +230,7 @@ _READERS: Final[tuple[tuple[str, Claim, Read], ...]] = (
     ("tf-savedmodel", savedmodel.claims, savedmodel.read),
     ("keras-metadata", savedmodel.claims_layers, savedmodel.read_layers),
     ("tf-graph", savedmodel.claims_graph, savedmodel.read_graph),
+    ("tf-metagraph", savedmodel.claims_meta, savedmodel.read_meta),
     ("tf-checkpoint-index", savedmodel.claims_index, savedmodel.read_index),
     ("gguf", gguf.claims, gguf.read),
     ("hdf5", hdf5.claims, keras.read_hdf5),

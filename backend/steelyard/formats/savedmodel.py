@@ -1,4 +1,6 @@
-"""TensorFlow: ``saved_model.pb``, ``keras_metadata.pb`` and graphs (protobuf), and the index of a checkpoint (a table as in LevelDB).
+"""TensorFlow: saved models, layers of Keras 2, graphs, and the index of a checkpoint.
+
+The first three are protobuf; a checkpoint's index is a table as in LevelDB.
 
 Source: tensorflow/core/protobuf/{saved_model,meta_graph,saved_object_graph,tensor_bundle}.proto, tensorflow/core/framework/graph.proto,
 tensorflow/core/lib/io/table, and tf_keras/protobuf/saved_metadata.proto.
@@ -28,7 +30,8 @@ _TYPES: Final = {
 }  # fmt: skip
 _OF_LAYERS: Final = b"_tf_keras_"
 _SMALL: Final = 4096
-_NAME: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9_>]{0,63}")
+# Of an operator, or of a function of the graph.
+_NAME: Final = re.compile(rb"[A-Za-z_.][A-Za-z0-9_.\\/>-]{0,1023}")
 
 
 def claims(window: Window, head: bytes) -> bool:
@@ -55,12 +58,44 @@ def read(window: Window) -> FormatReport:
     Raises:
         FormatError: it is cut off or nested too deeply.
     """
+    return _report("tf-savedmodel", window, [message(field) for field in fields(window, 2, window.size)])
+
+
+def claims_meta(window: Window, head: bytes) -> bool:
+    """Whether a file looks like a MetaGraphDef, a graph with its training as TensorFlow 1 keeps it (``.meta``)."""
+    if head[:1] not in (b"\n", b"\x12"):
+        return False
+    graphs = 0
+    try:
+        for field in fields(window, 0, window.size):
+            if field.kind != BYTES or field.number > 8:
+                return False
+            if field.number == 2:
+                graphs += 1
+                if not _is_graph(window, *message(field)):
+                    return False
+    except FormatError:
+        return False
+    return graphs > 0
+
+
+def read_meta(window: Window) -> FormatReport:
+    """Read the same of it as of a saved model.
+
+    Raises:
+        FormatError: it is cut off or nested too deeply.
+    """
+    return _report("tf-metagraph", window, [(0, window.size)])
+
+
+def _report(form: str, window: Window, graphs: list[tuple[int, int]]) -> FormatReport:
+    """Return what MetaGraphDefs hold."""
     ports: dict[str, list[Tensor]] = {"inputs": [], "outputs": []}
     versions: list[tuple[str, str]] = []
     code: set[str] = set()
     layers: list[str] = []
-    for field in fields(window, 2, window.size):
-        for part in fields(window, *message(field), depth=1):
+    for start, end in graphs:
+        for part in fields(window, start, end, depth=1):
             if part.number == 1:
                 versions += _versions(window, part)
             elif part.number == 2:
@@ -70,7 +105,7 @@ def read(window: Window) -> FormatReport:
             elif part.number == 7:
                 layers += _layers(window, part)
     return FormatReport(
-        format="tf-savedmodel",
+        format=form,
         code=tensorflow_ops.why(code) or next(iter(layers), None),
         inputs=tuple(ports["inputs"]),
         outputs=tuple(ports["outputs"]),
@@ -101,13 +136,8 @@ def read_layers(window: Window) -> FormatReport:
 
 def claims_graph(window: Window, head: bytes) -> bool:
     """Whether a file looks like a GraphDef: nodes with a name and an operator, and nothing that a graph has not."""
-    first = _first(window, head)
-    if [part.number for part in first[:2]] != [1, 2] or first[1].kind != BYTES or first[1].value > 64:
-        return False
-    if _NAME.fullmatch(window.at(first[1].start, first[1].value)) is None:
-        return False
     try:
-        return all(field.number <= 5 for field in fields(window, 0, window.size))
+        return head[:1] in (b"\n", b"\x12", b"\x18", b'"', b"*") and _is_graph(window, 0, window.size)
     except FormatError:
         return False
 
@@ -119,6 +149,29 @@ def read_graph(window: Window) -> FormatReport:
         FormatError: it is cut off or nested too deeply.
     """
     return FormatReport(format="tf-graph", code=tensorflow_ops.why(_code(window, 0, window.size)))
+
+
+def _is_graph(window: Window, start: int, end: int) -> bool:
+    nodes = 0
+    for field in fields(window, start, end, depth=1):
+        if field.number > 5 or (field.number == 1 and not nodes and not _is_node(window, field)):
+            return False
+        nodes += field.number == 1
+    return nodes > 0
+
+
+def _is_node(window: Window, node: Field) -> bool:
+    parts = list(fields(window, *message(node), depth=2))
+    names = [part for part in parts if part.number in (1, 2)]
+    operators = [part for part in names if part.number == 2]
+    return (
+        len(names) > len(operators) > 0
+        and all(part.number <= 7 for part in parts)
+        and all(part.kind == BYTES for part in names)
+        and all(
+            part.value <= 1024 and _NAME.fullmatch(window.at(part.start, part.value)) for part in operators
+        )
+    )
 
 
 def _first(window: Window, head: bytes) -> list[Field]:

@@ -24,6 +24,7 @@ from steelyard.formats.pickles import follow, is_pickle
 from steelyard.formats.report import CODE, MAX_TENSORS, External, FormatReport, Tensor, runs_code
 from steelyard.formats.summary import HEADING, library, lines, parameters, preview
 from steelyard.formats.window import Memory, Window
+from tests.hostile import cases
 from tests.support import torchlike, unpicklers
 from tests.support.unpicklers import program
 
@@ -393,3 +394,52 @@ def test_tensors_are_counted_to_the_last() -> None:
             continue
         with pytest.raises(FormatError, match="more than 100000 tensors"):
             safetensors.read(Window(Memory(data), len(data)))
+
+
+# -- types -------------------------------------------------------------------------------------------------------
+
+# Of safetensors 0.8, with their bits.
+SAFETENSORS = {
+    "BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8,
+    "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "C64": 64, "F64": 64, "I64": 64,
+    "U64": 64,
+}  # fmt: skip
+# Of gguf 0.19, and those that llama.cpp wrote once: elements and bytes of a block.
+GGUF = {
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 10: (256, 84), 11: (256, 110), 12: (256, 144),
+    13: (256, 176), 14: (256, 210), 15: (256, 292), 16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18),
+    21: (256, 110), 22: (256, 82), 23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2),
+    31: (32, 18), 32: (32, 18), 33: (32, 18), 34: (256, 54), 35: (256, 66), 36: (32, 18), 37: (32, 18), 38: (32, 18), 39: (32, 17),
+    40: (64, 36), 41: (128, 18),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", SAFETENSORS)
+def test_every_type_of_safetensors(dtype: str) -> None:
+    size = SAFETENSORS[dtype] * 4 // 8
+    entry = {"dtype": dtype, "shape": [4], "data_offsets": [0, size]}
+    data = cases.safetensors({"x": entry}, bytes(size))
+    assert look(data).tensors[0].dtype == dtype.lower()
+    with pytest.raises(FormatError):
+        look(cases.safetensors({"x": entry | {"shape": [8]}}, bytes(size)))
+
+
+@pytest.mark.parametrize("kind", GGUF)
+def test_every_type_of_gguf(kind: int) -> None:
+    elements, size = GGUF[kind]
+    made = cases.gguf(tensors=cases.gguf_tensor("x", [2 * elements], kind), count=1, body=bytes(2 * size))
+    assert look(made).parameters == 2 * elements
+    with pytest.raises(FormatError, match="end at byte"):
+        look(made[:-1])
+
+
+def test_every_type_of_onnx() -> None:
+    onnx = pytest.importorskip("onnx")
+    for name, kind in onnx.TensorProto.DataType.items():
+        if name in ("UNDEFINED", "STRING"):
+            continue
+        zeros = np.zeros(3, onnx.helper.tensor_dtype_to_np_dtype(kind))
+        made = onnx.helper.make_tensor("x", kind, [3], zeros, raw=True)
+        graph = onnx.helper.make_graph([], "g", [], [], initializer=[made])
+        found = look(onnx.helper.make_model(graph).SerializeToString())
+        assert (found.count, found.parameters) == (1, 3), name

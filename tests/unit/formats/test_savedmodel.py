@@ -1,0 +1,96 @@
+"""TensorFlow's protobuf: what is a graph or a layer of Keras, and what is neither."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from steelyard.formats.inspect import inspect
+from steelyard.formats.report import FormatReport
+from steelyard.formats.window import Memory
+from tests.hostile.cases import pb
+
+LAMBDA = json.dumps({"class_name": "Lambda", "config": {}})
+
+
+def look(data: bytes) -> FormatReport:
+    return inspect(Memory(data), len(data))
+
+
+def node(name: bytes = b"x", op: bytes = b"Const", more: bytes = b"") -> bytes:
+    return pb(1, pb(1, name) + pb(2, op) + more)
+
+
+def saved(*parts: bytes) -> bytes:
+    """Return a saved model of one graph with these parts."""
+    return pb(1, 1) + pb(2, b"".join(parts))
+
+
+def kept(identifier: str, metadata: str | bytes | None) -> bytes:
+    """Return the part of a saved model in which one object was kept."""
+    about = b"" if metadata is None else pb(3, metadata)
+    return pb(7, pb(1, pb(4, pb(1, identifier) + pb(2, b"") + about)))
+
+
+@pytest.mark.parametrize(
+    ("data", "form"),
+    [
+        (node() + node(b"y", b"AddV2", pb(3, b"x")), "tf-graph"),
+        (node(more=pb(4, b"/device:CPU:0")) + node(b"y"), "tf-graph"),
+        (node(more=pb(4, b"_tf_device")), "tf-graph"),
+        (node(op=b"ReadFile"), "tf-graph+code"),
+        (node(op=b"no name"), "neither"),
+        (node(op=b"A" * 1025), "neither"),
+        (pb(1, pb(1, b"x") + pb(2, 3)), "neither"),
+        (pb(1, pb(1, 0) + pb(2, b"Const")), "neither"),
+        (pb(1, pb(1, b"x")), "neither"),
+        (pb(1, pb(2, b"Const")), "neither"),
+        (node(more=pb(8, b"x")), "neither"),
+        (pb(1, pb(2, b"WriteFile") + pb(3, b"a") + pb(1, b"x")), "tf-graph+code"),
+        (node(op=b"__inference_a.b-c/d>e_" + b"1" * 900) + node(op=b"WriteFile"), "tf-graph+code"),
+        (pb(2, b"") + pb(3, 5) + pb(4, b"") + pb(5, b"") + node(op=b"WriteFile"), "tf-graph+code"),
+        (pb(4, b"") + node(op=b"WriteFile"), "tf-graph+code"),
+        (pb(4, b"\0"), "neither"),
+        (pb(1, pb(5, b"1.15.0")) + pb(2, node()) + pb(3, b"") + pb(5, b""), "tf-metagraph"),
+        (pb(1, pb(5, b"1.15.0")) + pb(2, node(op=b"WriteFile")), "tf-metagraph+code"),
+        (pb(2, node(op=b"WriteFile")) + pb(1, b""), "tf-metagraph+code"),
+        (pb(2, node()) + pb(2, node(op=b"WriteFile")), "tf-metagraph+code"),
+        (pb(2, node()) + pb(9, b""), "neither"),
+        (pb(2, node()) + pb(3, 1), "neither"),
+        (pb(2, node()) + pb(2, b"\0"), "neither"),
+        (pb(1, pb(5, b"1.15.0")), "neither"),
+        (node() + pb(9, b""), "neither"),
+        (pb(1, pb(1, 0) + pb(4, b"_tf_keras_layer") + pb(5, json.dumps({"class_name": "Dense"}))), "keras-metadata"),
+        (pb(1, pb(1, 0) + pb(4, b"_tf_keras_layer") + pb(5, LAMBDA)), "keras-metadata+code"),
+        (pb(1, pb(1, 0) + pb(4, b"_tf_keras_layer") + pb(5, b"")), "keras-metadata"),
+        (pb(1, pb(1, 0) + pb(4, b"_another") + pb(5, LAMBDA)), "neither"),
+        (saved(pb(2, node())), "tf-savedmodel"),
+        (saved(pb(2, node(op=b"WriteFile"))), "tf-savedmodel+code"),
+        (saved(kept("_tf_keras_layer", LAMBDA)), "tf-savedmodel+code"),
+        (saved(kept("_tf_keras_layer", b"")), "tf-savedmodel"),
+        (saved(kept("_tf_keras_layer", None)), "tf-savedmodel"),
+        (saved(kept("trackable_dict_wrapper", LAMBDA)), "tf-savedmodel"),
+        (saved(kept("_generic_user_object", b"no JSON")), "tf-savedmodel"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_what_a_file_is(data: bytes, form: str) -> None:
+    declared = look(data).declared
+    assert declared == form or (form == "neither" and declared in ("binary", "text"))
+
+
+def test_signatures() -> None:
+    shape = pb(2, pb(1, 4))
+    port = pb(1, pb(1, b"x") + pb(2, pb(2, 1) + pb(3, shape)))
+    found = look(
+        saved(
+            pb(5, pb(1, b"serving_default") + pb(2, port)),
+            pb(5, pb(1, b"__saved_model_init_op") + pb(2, port)),
+            pb(5, pb(1, b"without a body")),
+        )
+    )
+    assert [(item.name, item.dtype, item.shape) for item in found.inputs] == [
+        ("serving_default:x", "float32", (4,))
+    ]
+    assert found.outputs == ()
