@@ -41,7 +41,9 @@ _TAG: Final = re.compile(rb"![^\s]*")
 _OF_PYTHON: Final = re.compile(
     rb"python/(?!(none|bool|str|unicode|bytes|int|long|float|complex|list|tuple|dict)\Z)"
 )
-_TAG_DIRECTIVE: Final = re.compile(rb"^%TAG\b", re.MULTILINE)
+_TAG_DIRECTIVE: Final = re.compile(
+    rb"(?<![0-9A-Za-z])%TAG\b"
+)  # behind whatever ends a line: YAML has five ways to
 _PYTHON_TAG: Final = (
     "it has a tag of Python's own, and unsafe loaders of YAML call what that names (CVE-2021-37678)"
 )

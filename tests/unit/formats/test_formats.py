@@ -342,6 +342,13 @@ def test_tars_are_looked_into(form: int) -> None:
         (b"a: !local [1, 2]\nb: !!python/tuple [1]\nc: Hi!\n", "a.yml", "yaml"),
         (b"a: 100%TAG\n", "a.yaml", "yaml"),
         (b"a: !!python/name:os.system\n", "a.YAML", "yaml+code"),
+        (b"\xef\xbb\xbf%TAG !e! tag:yaml.org,2002:pyth\n--- !e!on/name:os.system", "a.yaml", "yaml+code"),
+        (b"a\r...\r%TAG !e! tag:yaml.org,2002:pyth\r--- !e!on/name:os.system", "a.yaml", "yaml+code"),
+        (
+            "a\u2028...\u2028%TAG ! tag:yaml.org,2002:pyth\u2028--- !on/name:os.system".encode(),
+            "a.yaml",
+            "yaml+code",
+        ),
         (b"a: !!python/tuples [1]\n", "a.yaml", "yaml+code"),
         (b"a: !!python/name:os.system\n", "a.md", "markdown"),
         (b"a: \xff\n", "a.yaml", "binary+code"),
