@@ -85,7 +85,7 @@ def _coats(data: bytes) -> None:
     coat = coats.coat_of(data)
     if coat is not None:
         found = coats.unpacked(Window(Memory(data), len(data)), coat)
-        assert len(found[0]) <= coats.HEAD
+        assert len(found.data) <= coats.HEAD
 
 
 def _unpickled(data: bytes) -> None:

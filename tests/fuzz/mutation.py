@@ -69,9 +69,9 @@ def mutate_json(data: bytes, rng: Random) -> bytes | None:
     text = data[at:].decode("latin-1")  # an offset is one of bytes then, and each byte comes back
     try:
         value, length = json.JSONDecoder().raw_decode(text)
-    except (ValueError, RecursionError):
+        written = json.dumps(_changed(value, rng), separators=(",", ":"), sort_keys=rng.random() < 0.3)
+    except (ValueError, RecursionError):  # the latter where it is too deep, and numbers too long
         return None
-    written = json.dumps(_changed(value, rng), separators=(",", ":"), sort_keys=rng.random() < 0.3)
     if rng.random() < 0.05:
         written = _doubled(written, rng)
     if rng.random() < 0.5:

@@ -21,6 +21,7 @@ from steelyard.api.reply import matches
 from steelyard.api.route import Call, Endpoint
 from steelyard.errors import InputError, NotFoundError, VerificationError
 from steelyard.query import entities
+from steelyard.service.public import MAX_ENTRIES
 from steelyard.storage.base import Store
 from steelyard.storage.cid import CID, parse_cid
 
@@ -75,7 +76,7 @@ def _find(store: Store, folder: str, path: str) -> tuple[CID, int]:
         at = parse_cid(folder)
         try:
             for name in path.split("/"):
-                links = {link.name: link.cid for link in store.list_directory(at)}
+                links = {link.name: link.cid for link in store.list_directory(at, most=MAX_ENTRIES)}
                 if name not in links:
                     raise Problem("not-found", "the folder has no such file")
                 at = links[name]

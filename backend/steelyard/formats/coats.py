@@ -7,6 +7,7 @@ import lzma
 import re
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from backports import zstd
@@ -18,62 +19,96 @@ HEAD: Final = 256 << 10
 """Bytes that are unpacked and looked at."""
 DEEPER: Final = 4 << 20
 """The same, where the first ones do not say whether it is a pickle."""
-_MEMORY: Final = 64 << 20
+WEAK: Final = frozenset(("zlib", "lzma"))
+"""Those whose first bytes many a file has by chance."""
+_MEMORY: Final = 256 << 20
 _PIECE: Final = 4096
 _ZEROS: Final = re.compile(rb"\0*")
+_GZIP: Final = b"\x1f\x8b\x08"
+_TRAILER: Final = 8
 _LZ4: Final = b"\x04\x22\x4d\x18"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
-_MOST_WINDOW: Final = (128 << 20) + 1  # what libzstd takes by default
+_WINDOW: Final = 13 << 3  # 8 MiB
 
 
 def coat_of(head: bytes) -> str | None:
     """Return the name of the compression that a file begins with, or None."""
-    if head[:3] == b"\x1f\x8b\x08" and head[3:4] < b"\x20":
+    if head[:3] == _GZIP:
         return "gzip"
     if head[:3] == b"BZh" and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90"):
         return "bzip2"
     if head[:6] == b"\xfd7zXZ\0":
         return "xz"
-    if head[:3] == b"\x5d\0\0" and len(head) > 13 and head[5:13] in (b"\xff" * 8,):
+    if len(head) > 13 and head[0] < 225 and head[13] == 0 and _is_lzma(head):
         return "lzma"
     if head[:4] == _LZ4:
         return "lz4"
     if head[:4] == _ZSTD or (head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5):
         return "zstd"  # a frame, or one that readers skip
-    if len(head) > 2 and head[0] == 0x78 and (head[0] << 8 | head[1]) % 31 == 0 and not head[1] & 0x20:
+    if len(head) > 2 and head[0] & 0x8F == 8 and (head[0] << 8 | head[1]) % 31 == 0 and not head[1] & 0x20:
         return "zlib"
     return None
 
 
-def unpacked(window: Window, coat: str, most: int = HEAD) -> tuple[bytes, bool]:
-    """Return the first bytes inside a coat, and whether they are all.
+def _is_lzma(head: bytes) -> bool:
+    """Whether this is the header of a ``.lzma`` file: as joblib knows it by two bytes, or with a dictionary as LZMA Utils make them."""
+    dictionary, size = int.from_bytes(head[1:5], "little"), int.from_bytes(head[5:13], "little")
+    usual = dictionary & (dictionary - 1) == 0 or (dictionary // 3).bit_count() == 1 and dictionary % 3 == 0
+    return (size < 1 << 38 or size == (1 << 64) - 1) and (
+        head[:2] == b"\x5d\0" or (usual and dictionary >= 4096)
+    )
 
-    Streams that follow one another are one, as they are for those who load them.
+
+@dataclass(frozen=True)
+class Unpacked:
+    """What is in a coat.
+
+    Attributes:
+        data: its first bytes.
+        whole: they are all.
+        sound: no damage was met.
+    """
+
+    data: bytes
+    whole: bool
+    sound: bool
+
+
+def unpacked(window: Window, coat: str, most: int = HEAD) -> Unpacked:
+    """Return the first bytes inside a coat.
+
+    Streams that follow one another are one, as they are for those who load them. What comes before damage is what a loader acts upon.
 
     Raises:
-        FormatError: they are damaged.
+        FormatError: they are damaged from the first one on.
     """
     window.step(most // 64)
     data = window.at(0, min(window.size, most))
-    found, ended = _lz4(data, most) if coat == "lz4" else _streams(_MACHINES[coat], data, most, coat)
-    return found, ended and len(found) < most and len(data) == window.size
-
-
-def is_closed(head: bytes) -> bool:
-    """Whether a file begins with a frame of zstd that nobody unpacks unasked: it needs a dictionary, or more than 128 MiB.
-
-    Source: RFC 8878, 3.1.1.1.
-    """
-    if head[:4] != _ZSTD or len(head) < 18:
-        return False
-    flags, at = head[4], 5
-    if not flags & 32:
-        size = (8 + (head[5] & 7)) << 7 + (head[5] >> 3)
+    if coat == "lz4":
+        found, ended = _lz4(data, most)
+        sound = True
     else:
-        width = (1, 2, 4, 8)[flags >> 6]
-        at += (0, 1, 2, 4)[flags & 3]
-        size = int.from_bytes(head[at : at + width], "little")
-    return size > _MOST_WINDOW or flags & 3 != 0
+        found, ended, sound = _streams(window, coat, bytearray(data), most)
+    return Unpacked(found, ended and len(found) < most and len(data) == window.size, sound)
+
+
+def needs_dictionary(head: bytes) -> bool:
+    """Whether a file begins with a frame of zstd that nobody unpacks without its dictionary. Source: RFC 8878, 3.1.1.1."""
+    if head[:4] != _ZSTD or len(head) < 11:
+        return False
+    at = 5 if head[4] & 32 else 6
+    return any(head[at : at + (0, 1, 2, 4)[head[4] & 3]])
+
+
+def _narrow(data: bytearray, at: int) -> None:
+    """Let a frame of zstd ask for no more memory than what is unpacked here needs; some readers have no limit."""
+    if data[at : at + 4] != _ZSTD or len(data) < at + 18:
+        return
+    flags = data[at + 4]
+    if not flags & 32:
+        data[at + 5] = min(data[at + 5], _WINDOW)
+    elif flags >> 6 > 1:  # the size is that of the window, and there is no byte for another
+        data[at + 4 : at + 5] = bytes([flags & ~32, _WINDOW])
 
 
 class _Machine(Protocol):
@@ -86,22 +121,54 @@ class _Machine(Protocol):
     def decompress(self, data: bytes, most: int, /) -> bytes: ...
 
 
-def _streams(make: Callable[[], _Machine], data: bytes, most: int, coat: str) -> tuple[bytes, bool]:
-    found, at, machine = bytearray(), 0, make()
+def _streams(window: Window, coat: str, data: bytearray, most: int) -> tuple[bytes, bool, bool]:
+    """Return what is in the streams, whether the last one has ended, and whether no damage was met."""
+    found, at = bytearray(), 0
+    machine: _Machine | None = None
     while at < len(data) and len(found) < most:
-        if machine.eof:
-            machine = make()
-        piece = data[at : at + _PIECE]
         try:
+            if machine is None or machine.eof:
+                window.step(4)
+                at, machine = _begin(coat, data, at)
+            piece = bytes(data[at : at + _PIECE])
             found += machine.decompress(piece, most - len(found))
         except (zlib.error, OSError, lzma.LZMAError, zstd.ZstdError, EOFError, ValueError) as exc:
             if not found:
                 raise FormatError(f"it begins as {coat} does, and cannot be unpacked: {exc}") from exc
-            return bytes(found), False  # what came before the damage is what a loader acts upon
+            return bytes(found), False, False
         at += len(piece) - len(machine.unused_data)
-        if machine.eof and (filling := _ZEROS.match(data, at)):
-            at = filling.end()
-    return bytes(found), machine.eof
+        if machine.eof:
+            at += _TRAILER if coat == "gzip" else 0
+            filling = _ZEROS.match(data, at)
+            at = filling.end() if filling else at
+    return bytes(found), machine is not None and machine.eof, True
+
+
+def _begin(coat: str, data: bytearray, at: int) -> tuple[int, _Machine]:
+    """Return where the compressed bytes of a stream begin, and what unpacks them.
+
+    Of gzip Python's reader minds neither flags that are not known nor digests of the header, which zlib does. A dictionary of LZMA
+    and a window of zstd need not be larger than all that is unpacked here.
+
+    Raises:
+        ValueError: there is no such stream.
+    """
+    if coat == "gzip":
+        if not _GZIP.startswith(bytes(data[at : at + 3])):
+            raise ValueError("no header")
+        flags = data[at + 3] if at + 3 < len(data) else 0
+        at += 10
+        if flags & 4:
+            at += 2 + int.from_bytes(data[at : at + 2], "little")
+        for text in (8, 16):
+            if flags & text:
+                at = data.find(0, at) + 1 or len(data)
+        at += flags & 2
+    elif coat == "zstd":
+        _narrow(data, at)
+    elif coat == "lzma":
+        data[at + 1 : at + 5] = (2 * DEEPER).to_bytes(4, "little")
+    return at, _MACHINES[coat]()
 
 
 def _lz4(data: bytes, most: int) -> tuple[bytes, bool]:
@@ -156,7 +223,7 @@ def _lz4_length(block: bytes, at: int, length: int) -> tuple[int, int]:
 
 
 _MACHINES: Final[dict[str, Callable[[], _Machine]]] = {
-    "gzip": lambda: zlib.decompressobj(31),
+    "gzip": lambda: zlib.decompressobj(-15),
     "zlib": lambda: zlib.decompressobj(),
     "bzip2": lambda: bz2.BZ2Decompressor(),
     "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY),

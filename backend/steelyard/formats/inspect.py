@@ -83,7 +83,7 @@ def _look(window: Window, name: str) -> FormatReport:
     if claimed:
         return claimed[0][1](window)
     coat = coats.coat_of(head)
-    if coat == "zstd" and coats.is_closed(head):
+    if coat == "zstd" and coats.needs_dictionary(head):
         return FormatReport(format=coat, notes=("what is inside is not looked at",))
     if coat is not None:
         found = _coated(window, coat)
@@ -103,30 +103,28 @@ def _pickle(window: Window, first: pickles.Pickle) -> FormatReport:
 
 
 def _coated(window: Window, coat: str) -> FormatReport | None:
-    """Return what a compressed file is; None if zlib's two bytes were chance."""
-    try:
-        data, whole = coats.unpacked(window, coat)
-    except FormatError:
-        if coat == "zlib":
-            return None
-        raise
-    head = Window(Memory(data), len(data))
+    """Return what a compressed file is; None if its first bytes were chance."""
+    found = _unpacked(window, coat, coats.HEAD)
+    if found is None:
+        return None
+    head = Window(Memory(found.data), len(found.data))
     first = pickles.follow(head)
-    if first.cut and not whole:
-        data, whole = coats.unpacked(window, coat, coats.DEEPER)
-        head = Window(Memory(data), len(data))
+    if first.cut and not found.whole:
+        found = _unpacked(window, coat, coats.DEEPER) or found
+        head = Window(Memory(found.data), len(found.data))
         first = pickles.follow(head)
+    data = found.data
     if not data and window.size > coats.DEEPER:
         raise FormatError(f"it begins as {coat} does, and nothing is in its first {coats.DEEPER} bytes")
     # Cut off where the looking ended: so what would act counts, whether it ends or not.
-    if pickles.is_pickle(first, len(data), part=not whole):
+    if pickles.is_pickle(first, len(data), part=not found.whole):
         inner = "joblib" if any(name.startswith("joblib.") for name in first.names) else "pickle"
         return FormatReport(format=f"{inner}+{coat}", code=pickles.why(first))
-    if coat == "zlib" and not data:
-        return None
     objects = plain.objects(data)
     if objects is not None:
         return replace(objects, format=f"{objects.format}+{coat}")
+    if coat in coats.WEAK and not (data and found.sound):
+        return None
     code, notes = None, ("only the beginning of what is inside was looked at",)
     if tars.claims(head, data[:HEAD]):
         code = _tar_code(head)
@@ -134,6 +132,15 @@ def _coated(window: Window, coat: str) -> FormatReport | None:
     if numpys.claims(head, data[:HEAD]):
         raise FormatError(f"it is an array within {coat}, which NumPy does not read")
     return FormatReport(format=coat, code=code, notes=notes)
+
+
+def _unpacked(window: Window, coat: str, most: int) -> coats.Unpacked | None:
+    try:
+        return coats.unpacked(window, coat, most)
+    except FormatError:
+        if coat in coats.WEAK:
+            return None
+        raise
 
 
 def _zip(window: Window) -> FormatReport:
@@ -201,6 +208,8 @@ def _member_code(inner: Window, name: str, *, part: bool = False) -> str | None:
     if numpys.claims(inner, head):
         code = numpys.read_head(head)
         return f"{name[:80]!a} in it: {code}" if code else None
+    if plain.is_yaml(name) and (code := plain.tags(inner)):
+        return f"{name[:80]!a} in it: {code}"
     if head[:4] == b"PK\x03\x04" and b"/data.pkl" in head:
         return f"{name[:80]!a} in it is a PyTorch archive, which holds a pickle"
     return None

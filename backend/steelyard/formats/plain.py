@@ -6,7 +6,6 @@ import json
 import re
 from dataclasses import replace
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from steelyard.domain.jsontext import DuplicateKeyError, check_depth, unique
 from steelyard.errors import FormatError
@@ -31,19 +30,27 @@ _BYTECODE: Final = "it is compiled Python, which runs when it is imported"
 _R: Final = (
     "it is objects of R, which hold functions; R before 4.4 runs code by reading them (CVE-2024-27322)"
 )
-# As R writes them, with or without the name of the file's kind in front: as text, and in both orders of bytes.
+# As R reads them: it minds the first letter, and of text where words begin and end. What a workspace begins with is enough.
 _R_DATA: Final = re.compile(
-    rb"(RD[ABX][23]\r?\n)?(A\r?\n[23]\r?\n\d{5,6}\r?\n\d{5,6}\r?\n|X\n\0\0\0[\2\3]|B\n([\2\3]\0\0\0|\0\0\0[\2\3]))"
+    rb"RD[ABX][1-3]\r?\n|X.\0\0\0[\2\3]|B.(?:[\2\3]\0\0\0|\0\0\0[\2\3])|\n?A.\s*[+0]*[23]\s+\d{5,6}\s+\d{5,6}\s",
+    re.DOTALL,
 )
-# A tag of PyYAML's, by which its unsafe loaders call what it names, but for those of plain values; any of its letters may be written as
-# %xx, or stand in a directive.
-_TAG: Final = re.compile(rb"![^\s]*")
-_OF_PYTHON: Final = re.compile(
-    rb"python/(?!(none|bool|str|unicode|bytes|int|long|float|complex|list|tuple|dict)\Z)"
-)
-_TAG_DIRECTIVE: Final = re.compile(
-    rb"(?<![0-9A-Za-z])%TAG\b"
-)  # behind whatever ends a line: YAML has five ways to
+
+
+def _escaped(text: bytes) -> bytes:
+    """Return a pattern for a text of which any letter may be written as %xx."""
+    return b"".join(
+        b"(?:%b|%%(?i:%02x))" % (re.escape(text[at : at + 1]), text[at]) for at in range(len(text))
+    )
+
+
+# A tag of PyYAML's, by which its unsafe loaders call what it names, but for those of plain values. A directive can name them otherwise.
+_TAG: Final = re.compile(
+    rb"!(?:!|<" + _escaped(b"tag:yaml.org,2002:") + rb")" + _escaped(b"python/")
+    + rb"(?!(?:none|bool|str|unicode|bytes|int|long|float|complex|list|tuple|dict)>?(?:\s|\Z))"
+)  # fmt: skip
+# At the begin of a line, of which YAML has five ends.
+_TAG_DIRECTIVE: Final = re.compile(rb"(?:\A|[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9])(?:\xef\xbb\xbf)?%TAG\b")
 _PYTHON_TAG: Final = (
     "it has a tag of Python's own, and unsafe loaders of YAML call what that names (CVE-2021-37678)"
 )
@@ -113,16 +120,25 @@ def text(window: Window, name: str) -> FormatReport:
     form = _TEXTS.get(name[name.rfind(".") :].lower(), "text")
     if form == "json":
         return _json(window, name)
-    look = {"jinja": _template, "yaml": _tags}.get(form)
+    look = {"jinja": _template, "yaml": tags}.get(form)
     return FormatReport(format=form, code=look(window) if look else None)
 
 
-def _tags(window: Window) -> str | None:
+def is_yaml(name: str) -> bool:
+    """Whether a name is one of YAML."""
+    return name.lower().endswith((".yaml", ".yml"))
+
+
+def tags(window: Window) -> str | None:
+    """Return why unsafe loaders of YAML run code by reading it, or None.
+
+    Raises:
+        FormatError: it is larger than anything that is read.
+    """
     if window.size > _MAX_DEPTH_JSON:
         return _TOO_LARGE
     raw = window.at(0, window.size)
-    named = any(_OF_PYTHON.search(unquote_to_bytes(tag)) for tag in _TAG.findall(raw))
-    return _PYTHON_TAG if named or _TAG_DIRECTIVE.search(raw) else None
+    return _PYTHON_TAG if _TAG.search(raw) or _TAG_DIRECTIVE.search(raw) else None
 
 
 def _template(window: Window) -> str | None:

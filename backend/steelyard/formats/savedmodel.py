@@ -9,7 +9,7 @@ tensorflow/core/lib/io/table, and tf_keras/protobuf/saved_metadata.proto.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from steelyard.errors import FormatError
@@ -19,6 +19,8 @@ from steelyard.formats.window import Cursor, Window, text_of
 from steelyard.formats.wire import BYTES, VARINT, Field, fields, message, text
 
 _MAX_GRAPHS: Final = 64
+_MAX_BEFORE: Final = 1000
+"""Fields in front of the first node of a graph; more are not followed."""
 _MAX_PORTS: Final = 4096
 _MAX_BLOCK: Final = 8 << 20
 _MAGIC: Final = (0xDB4775248B80FB57).to_bytes(8, "little")
@@ -31,7 +33,7 @@ _TYPES: Final = {
 _OF_LAYERS: Final = b"_tf_keras_"
 _SMALL: Final = 4096
 # Of an operator, or of a function of the graph.
-_NAME: Final = re.compile(rb"[A-Za-z_.][A-Za-z0-9_.\\/>-]{0,1023}")
+_NAME: Final = re.compile(rb"[ -~]{1,1024}")
 
 
 def claims(window: Window, head: bytes) -> bool:
@@ -63,20 +65,7 @@ def read(window: Window) -> FormatReport:
 
 def claims_meta(window: Window, head: bytes) -> bool:
     """Whether a file looks like a MetaGraphDef, a graph with its training as TensorFlow 1 keeps it (``.meta``)."""
-    if head[:1] not in (b"\n", b"\x12"):
-        return False
-    graphs = 0
-    try:
-        for field in fields(window, 0, window.size):
-            if field.kind != BYTES or field.number > 8:
-                return False
-            if field.number == 2:
-                graphs += 1
-                if not _is_graph(window, *message(field)):
-                    return False
-    except FormatError:
-        return False
-    return graphs > 0
+    return _claims(window, lambda: _graphs(window))
 
 
 def read_meta(window: Window) -> FormatReport:
@@ -135,11 +124,8 @@ def read_layers(window: Window) -> FormatReport:
 
 
 def claims_graph(window: Window, head: bytes) -> bool:
-    """Whether a file looks like a GraphDef: nodes with a name and an operator, and nothing that a graph has not."""
-    try:
-        return head[:1] in (b"\n", b"\x12", b"\x18", b'"', b"*") and _is_graph(window, 0, window.size)
-    except FormatError:
-        return False
+    """Whether a file looks like a GraphDef: its first node has a name and an operator. What readers do not know they skip."""
+    return _claims(window, lambda: _nodes(window, 0, window.size))
 
 
 def read_graph(window: Window) -> FormatReport:
@@ -151,22 +137,51 @@ def read_graph(window: Window) -> FormatReport:
     return FormatReport(format="tf-graph", code=tensorflow_ops.why(_code(window, 0, window.size)))
 
 
-def _is_graph(window: Window, start: int, end: int) -> bool:
+def _claims(window: Window, count: Callable[[], int | None]) -> bool:
+    try:
+        return bool(count())
+    except FormatError:
+        if window.spent:  # by a graph, for nothing else is followed so far
+            raise
+        return False
+
+
+def _graphs(window: Window) -> int | None:
+    """Return how many nodes the GraphDef of a MetaGraphDef has, which may come in parts; None if it is none."""
     nodes = 0
-    for field in fields(window, start, end, depth=1):
-        if field.number > 5 or (field.number == 1 and not nodes and not _is_node(window, field)):
-            return False
-        nodes += field.number == 1
-    return nodes > 0
+    for place, field in enumerate(fields(window, 0, window.size)):
+        if field.number == 2:
+            inside = _nodes(window, *message(field))
+            if inside is None:
+                return None
+            nodes += inside
+        if not nodes and place > _MAX_BEFORE:
+            return None
+    return nodes
+
+
+def _nodes(window: Window, start: int, end: int) -> int | None:
+    """Return how many nodes a GraphDef has, or None if it is none, or has too much in front of them.
+
+    Raises:
+        FormatError: it is no message.
+    """
+    nodes = 0
+    for place, field in enumerate(fields(window, start, end, depth=1)):
+        if field.number == 1:
+            if not nodes and not _is_node(window, field):
+                return None
+            nodes += 1
+        if not nodes and place > _MAX_BEFORE:
+            return None
+    return nodes
 
 
 def _is_node(window: Window, node: Field) -> bool:
-    parts = list(fields(window, *message(node), depth=2))
-    names = [part for part in parts if part.number in (1, 2)]
+    names = [part for part in fields(window, *message(node), depth=2) if part.number in (1, 2)]
     operators = [part for part in names if part.number == 2]
     return (
         len(names) > len(operators) > 0
-        and all(part.number <= 7 for part in parts)
         and all(part.kind == BYTES for part in names)
         and all(
             part.value <= 1024 and _NAME.fullmatch(window.at(part.start, part.value)) for part in operators

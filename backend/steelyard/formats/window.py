@@ -15,6 +15,7 @@ MAX_STEPS: Final = 1_000_000
 MAX_NESTING: Final = 8
 """Deepest file within a file."""
 _PAGE: Final = 64 << 10
+_BEHIND_SKIP: Final = 1024
 _MAX_AT: Final = 16 << 20
 
 
@@ -149,6 +150,7 @@ class Cursor:
         window.require(start, self.end - start)
         self._page = b""
         self._page_at = start
+        self._ahead = _PAGE
 
     @property
     def left(self) -> int:
@@ -160,7 +162,9 @@ class Cursor:
         size = min(size, self.end - self.place)
         at = self.place - self._page_at
         if at < 0 or at + size > len(self._page):
-            self._page = self.window.at(self.place, min(max(size, _PAGE), self.end - self.place))
+            # Who skips from one small thing to the next needs little of what lies between.
+            self._ahead = min(2 * self._ahead, _PAGE) if 0 <= at <= len(self._page) else _BEHIND_SKIP
+            self._page = self.window.at(self.place, min(max(size, self._ahead), self.end - self.place))
             self._page_at, at = self.place, 0
         return self._page[at : at + size]
 

@@ -1,6 +1,6 @@
 """Protocol Buffers on the wire: fields one after the other, without a schema and without copies of what is skipped.
 
-Source: protobuf.dev, "Encoding". Groups (wire types 3 and 4) are refused: neither ONNX nor TensorFlow has any.
+Source: protobuf.dev, "Encoding". Groups are gone over: neither ONNX nor TensorFlow has any, and readers skip what they do not know.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from steelyard.formats.window import Cursor, Window, text_of
 VARINT: Final = 0
 FIXED64: Final = 1
 BYTES: Final = 2
+_GROUP: Final = 3
+_END: Final = 4
 FIXED32: Final = 5
 MAX_DEPTH: Final = 32
 """Deepest message within a message that is followed."""
 _MAX_FIELD: Final = (1 << 29) - 1
 _LONGEST: Final = 17
+_MAX_IN_GROUP: Final = 1000
 # Runs of one small repeated number, which older files hold by the million: a tag, and a value of its kind.
 _VALUES: Final = {
     VARINT: rb"[\x80-\xff]{0,9}[\x00-\x7f]",
@@ -81,8 +84,31 @@ def fields(
             cursor.skip(4 if kind == FIXED32 else 8)
             yield Field(number, kind, 0, 0, 0)
             _run(cursor, tag)
+        elif kind == _GROUP:
+            _skip_group(cursor, number)
         else:
             raise FormatError(f"a field before byte {cursor.place} has the wire type {kind}")
+
+
+def _skip_group(cursor: Cursor, number: int) -> None:
+    inside, left = [number], _MAX_IN_GROUP
+    while inside:
+        cursor.window.step()
+        left -= 1
+        tag = cursor.varint()
+        kind = tag & 7
+        if left < 0:
+            raise FormatError(f"a group before byte {cursor.place} has more than {_MAX_IN_GROUP} fields")
+        if kind == _GROUP and len(inside) < MAX_DEPTH:
+            inside.append(tag >> 3)
+        elif kind == _END and inside.pop() == tag >> 3:
+            continue
+        elif kind == VARINT:
+            cursor.varint()
+        elif kind in (BYTES, FIXED32, FIXED64):
+            cursor.skip(cursor.varint() if kind == BYTES else 4 if kind == FIXED32 else 8)
+        else:
+            raise FormatError(f"a group before byte {cursor.place} is none, or is nested too deeply")
 
 
 def numbers(window: Window, field: Field, most: int) -> list[int]:

@@ -28,7 +28,7 @@ from steelyard.domain.words import words
 from steelyard.errors import DatabaseError, ManifestError, SteelyardError, VerificationError
 from steelyard.indexer.database import Database, Reader, Writer
 from steelyard.service.declare import code_files
-from steelyard.service.public import CARD, MANIFEST, NODE
+from steelyard.service.public import CARD, MANIFEST, MAX_ENTRIES, NODE
 from steelyard.storage.base import Store
 from steelyard.storage.cid import CID, Codec, encode_cid
 
@@ -136,7 +136,7 @@ class CardKeeper:
 
 def _read(store: Store, item: _Wanted) -> _Found:
     cid = encode_cid(item.folder, codec=Codec.DAG_PB)
-    entries = {link.name: link.cid for link in store.list_directory(cid)}
+    entries = {link.name: link.cid for link in store.list_directory(cid, most=MAX_ENTRIES)}
     if CARD not in entries:
         raise VerificationError(f"the public folder {cid} has no {CARD}")
     data = store.read_file(entries[CARD], max_size=MAX_CARD)

@@ -18,6 +18,7 @@ from steelyard.service.public import (
     LEAVES,
     MANIFEST,
     MAX_CARD,
+    MAX_ENTRIES,
     NODE,
     TAGS,
     Counted,
@@ -69,7 +70,7 @@ def inspect_folder(
         VerificationError: it breaks the format, or its files do not go with each other.
     """
     try:
-        entries = {link.name: link.cid for link in store.list_directory(cid)}
+        entries = {link.name: link.cid for link in store.list_directory(cid, most=MAX_ENTRIES)}
         if entries.keys() != _NEEDED:
             names = ", ".join(sorted(_NEEDED ^ entries.keys()))
             raise VerificationError(f"the folder lacks files, or has others than the format: {names}"[:300])

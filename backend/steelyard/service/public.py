@@ -26,6 +26,8 @@ CIPHERTEXT: Final = "ciphertext"
 TAGS: Final = "tags"
 LEAVES: Final = "leaves"
 NODE: Final = "node.json"
+MAX_ENTRIES: Final = 64
+"""Most entries of a public folder that are listed: it has six, and who made it may have made it to be listed for long."""
 MAX_CARD: Final = 4 << 20
 """Most bytes of a model card that are read."""
 MAX_TEXT: Final = 1 << 20
@@ -57,7 +59,7 @@ def open_folder(context: Context, version: Version) -> PublicFolder:
     """
     cid = folder_cid(version)
     try:
-        entries = {link.name: link.cid for link in context.store.list_directory(cid)}
+        entries = {link.name: link.cid for link in context.store.list_directory(cid, most=MAX_ENTRIES)}
         missing = sorted(_NEEDED - set(entries))
         if missing:
             raise VerificationError(f"the public folder {cid} lacks {', '.join(missing)}")

@@ -81,7 +81,9 @@ class _Range(io.RawIOBase):
         return self._at
 
     def readall(self) -> bytes:
-        return self.read(max(0, self._entry.size - self._at)) or b""
+        begin, end = self._entry.offset + self._at, self._entry.offset + self._entry.size
+        self._at = max(self._at, self._entry.size)
+        return self._opened.read(begin, end) if begin < end else b""
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's Buffer is wider
         count = max(0, min(len(buffer), self._entry.size - self._at))

@@ -20,7 +20,7 @@ from steelyard.errors import InputError, StoreError, VerificationError
 from steelyard.storage.cid import CID, Codec, codec_of, parse_cid
 from steelyard.storage.dagpb import MAX_BLOCK, Link, check_name, decode_node
 from steelyard.storage.directories import directory_blocks
-from steelyard.storage.reader import Reader, Trace, cumulative_size, verify_block
+from steelyard.storage.reader import MAX_ENTRIES, Reader, Trace, cumulative_size, verify_block
 from steelyard.storage.unixfs import CHUNK, Readable, import_file, link_leaves
 
 MAX_WALK = 1 << 24
@@ -198,15 +198,15 @@ class Store(ABC):
                 self._store(block.cid, block.data)
         return block.cid  # of the last block, the root; there is always one
 
-    def list_directory(self, cid: str) -> tuple[Link, ...]:
+    def list_directory(self, cid: str, *, most: int = MAX_ENTRIES) -> tuple[Link, ...]:
         """Return the entries of a directory in the order of their names' bytes.
 
         Raises:
             InputError: it is a file.
             NotFoundError: the store does not have it.
-            VerificationError: the block is false or malformed.
+            VerificationError: a block is false or malformed, or there are more than ``most`` entries.
         """
-        return self._reader().list_directory(parse_cid(cid))
+        return self._reader().list_directory(parse_cid(cid), most=most)
 
     def is_directory(self, cid: str) -> bool:
         """Whether a CID names a directory, else a file.

@@ -93,7 +93,7 @@ def read_slots(cid: CID, node: Node, message: Unixfs, at: bytes) -> dict[int, Li
     if (message.hash_type, message.fanout, message.size, message.sizes) != (_MURMUR3, _WIDTH, None, ()):
         raise VerificationError(f"directory {cid} is a trie of another kind than murmur3 with width 256")
     bits = message.data or b""
-    used = int.from_bytes(bits, "big")
+    used = int.from_bytes(bits[: _WIDTH // 8], "big")
     slots = [slot for slot in range(_WIDTH) if used >> slot & 1]
     if len(bits) > _WIDTH // 8 or [link.name[:2] for link in node.links] != [f"{slot:02X}" for slot in slots]:
         raise VerificationError(f"directory {cid} has other links than its bits say")

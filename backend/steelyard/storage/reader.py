@@ -37,7 +37,7 @@ MAX_PATH = 64
 """Most components of a path."""
 
 MAX_ENTRIES = 1_000_000
-"""Most entries of a directory."""
+"""Most entries of a directory that is listed."""
 
 _CACHED_NODES = 16
 _DIRECTORIES: Final = (Kind.DIRECTORY, Kind.SHARD)
@@ -151,18 +151,19 @@ class Reader:
         """
         yield from self._span(cid, self.open(cid), start, stop, 0)
 
-    def list_directory(self, cid: CID) -> tuple[Link, ...]:
+    def list_directory(self, cid: CID, *, most: int = MAX_ENTRIES) -> tuple[Link, ...]:
         """Return the entries of a directory, in the order of their names' bytes.
 
         Raises:
             InputError: it is a file.
-            VerificationError: a block is false, has bad, repeated or misplaced names, or there are more than MAX_ENTRIES.
+            VerificationError: a block is false, has bad, repeated or misplaced names, or there are more than ``most``; of these
+                not much more is read.
         """
         found: list[Link] = []
         for _, links in self.directory(cid):
             found += links
-            if len(found) > MAX_ENTRIES:
-                raise VerificationError(f"directory {cid} has more than {MAX_ENTRIES} entries")
+            if len(found) > most:
+                raise VerificationError(f"directory {cid} has more than {most} entries")
         return tuple(sorted(found, key=lambda link: link.name.encode("utf-8")))
 
     def directory(self, cid: CID) -> Iterator[tuple[CID, tuple[Link, ...]]]:

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 from steelyard.errors import DigestError, InputError, NotFoundError, StoreError, VerificationError
 from steelyard.storage.accept import CAR, RAW, Form, choose
 from steelyard.storage.car import write_car
-from steelyard.storage.cid import CID, Codec, codec_of, parse_cid
+from steelyard.storage.cid import CID, Codec, codec_of, digest_of, parse_cid
 from steelyard.storage.dagpb import check_name
 from steelyard.storage.embedded import EmbeddedStore
 from steelyard.storage.reader import MAX_PATH
@@ -200,8 +200,8 @@ def _probe(wanted: _Wanted) -> Answer:
     )
 
 
-def _check_denied(store: EmbeddedStore, *cids: CID) -> frozenset[CID]:
-    """Return all that is denied.
+def _check_denied(store: EmbeddedStore, *cids: CID) -> frozenset[bytes]:
+    """Return the digests of all that is denied; one block may be named in two ways.
 
     Raises:
         Refusal: one of these is.
@@ -210,14 +210,14 @@ def _check_denied(store: EmbeddedStore, *cids: CID) -> frozenset[CID]:
         with open(store.path / DENIED, encoding="utf-8") as file:
             lines = file.read(_MAX_DENIED).splitlines()
         named = (line.partition("#")[0].strip().removeprefix(PREFIX) for line in lines)
-        denied = frozenset(parse_cid(name) for name in named if name)
+        denied = frozenset(digest_of(name) for name in named if name)
     except FileNotFoundError:
         return frozenset()
     except (OSError, UnicodeDecodeError, InputError) as exc:
         # Serving on would serve what somebody wanted to hold back.
         raise Refusal(500, f"the list of what is not served cannot be read: {exc}") from exc
     for cid in cids:
-        if cid in denied:
+        if digest_of(cid) in denied:
             raise Refusal(410, f"{cid} is not served here")
     return denied
 
@@ -289,7 +289,8 @@ def _car(store: EmbeddedStore, wanted: _Wanted, root: CID, headers: Message) -> 
             if span is not None and _is_file(store, end)
             else store.directory(end)
         )
-        rest = ((cid, store.get_block(cid)) for cid in needed)
+        first = next(needed)  # what is no directory is refused before anything is sent
+        rest = ((cid, store.get_block(cid)) for cid in chain((first,), needed))
     if _is_known(headers, etag):
         return Answer(304, answered)
     blocks = _held_back(chain(path, rest), denied) if denied else chain(path, rest)
@@ -326,8 +327,8 @@ def _is_file(store: EmbeddedStore, cid: CID) -> bool:
     return codec_of(cid) is Codec.RAW or not store.is_directory(cid)
 
 
-def _held_back(blocks: Iterator[tuple[CID, bytes]], denied: frozenset[CID]) -> Iterator[tuple[CID, bytes]]:
+def _held_back(blocks: Iterator[tuple[CID, bytes]], denied: frozenset[bytes]) -> Iterator[tuple[CID, bytes]]:
     for cid, data in blocks:
-        if cid in denied:
+        if digest_of(cid) in denied:
             raise NotFoundError(f"{cid} is not served here")
         yield cid, data

@@ -341,6 +341,13 @@ def test_tars_are_looked_into(form: int) -> None:
         (b"", "a.yaml", "yaml"),
         (b"a: !local [1, 2]\nb: !!python/tuple [1]\nc: Hi!\n", "a.yml", "yaml"),
         (b"a: 100%TAG\n", "a.yaml", "yaml"),
+        (b"run: docker push img:%TAG%\n", "a.yaml", "yaml"),
+        (b"- '!python/**'\n", "a.yaml", "yaml"),
+        (b"d: '![b](https://example.com/python/badge.svg)'\n", "a.yaml", "yaml"),
+        (b"run: |\n  #!/opt/python/bin/python3\n", "a.yaml", "yaml"),
+        (b"a: !<tag:yaml.org,2002:python/tuple> [1]\n", "a.yaml", "yaml"),
+        (b"a: !!%70%79thon%2Fname:os.system\n", "a.yaml", "yaml+code"),
+        (b"a: !<tag%3Ayaml.org,2002:python/name:os.system>\n", "a.yaml", "yaml+code"),
         (b"a: !!python/name:os.system\n", "a.YAML", "yaml+code"),
         (b"\xef\xbb\xbf%TAG !e! tag:yaml.org,2002:pyth\n--- !e!on/name:os.system", "a.yaml", "yaml+code"),
         (b"a\r...\r%TAG !e! tag:yaml.org,2002:pyth\r--- !e!on/name:os.system", "a.yaml", "yaml+code"),
@@ -355,6 +362,12 @@ def test_tars_are_looked_into(form: int) -> None:
         (b"A\n3\n4\n5\n", "a.csv", "csv"),
         (b"A\n3\n4\n5\n", "a.rds", "text+code"),
         (b"X\n\0\0\0\4" + bytes(9), "a", "binary"),
+        (b"X \0\0\0\2" + bytes(9), "a", "r-data+code"),
+        (b"B?\2\0\0\0" + bytes(9), "a", "r-data+code"),
+        (b"RDX2\nX?", "a", "r-data+code"),
+        (b"RDA1\n", "a", "r-data+code"),
+        (b"\nA\n3\n263169\n197888\n5\n", "a", "r-data+code"),
+        (b"A 02 263169 197888 5\n", "a", "r-data+code"),
         (gzip.compress(b"X\n\0\0\0\2" + bytes(9)), "model.rds", "r-data+gzip+code"),
         (b"X\n\0\0\0\2" + bytes(9), "a", "r-data+code"),
         (b"\xac\xed\0\5", "weka.model", "java-serialized+code"),
@@ -401,6 +414,14 @@ def test_tensors_are_counted_to_the_last() -> None:
             continue
         with pytest.raises(FormatError, match="more than 100000 tensors"):
             safetensors.read(Window(Memory(data), len(data)))
+
+
+def test_yaml_within_archives() -> None:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("a/model_config.YML", "a: !!python/object/apply:os.system [id]\n")
+    found = look(made.getvalue())
+    assert found.declared == "zip+code" and "'a/model_config.YML' in it" in (found.code or "")
 
 
 # -- types -------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from steelyard.errors import FormatError
 from steelyard.formats.inspect import inspect
 from steelyard.formats.report import FormatReport
 from steelyard.formats.window import Memory
@@ -40,27 +41,33 @@ def kept(identifier: str, metadata: str | bytes | None) -> bytes:
         (node(more=pb(4, b"/device:CPU:0")) + node(b"y"), "tf-graph"),
         (node(more=pb(4, b"_tf_device")), "tf-graph"),
         (node(op=b"ReadFile"), "tf-graph+code"),
-        (node(op=b"no name"), "neither"),
+        (node(op=b"f n") + node(op=b"ReadFile"), "tf-graph+code"),
+        (node(op=b"\x01"), "neither"),
         (node(op=b"A" * 1025), "neither"),
         (pb(1, pb(1, b"x") + pb(2, 3)), "neither"),
         (pb(1, pb(1, 0) + pb(2, b"Const")), "neither"),
         (pb(1, pb(1, b"x")), "neither"),
         (pb(1, pb(2, b"Const")), "neither"),
-        (node(more=pb(8, b"x")), "neither"),
+        (node(more=pb(8, b"x")) + node(op=b"ReadFile"), "tf-graph+code"),
         (pb(1, pb(2, b"WriteFile") + pb(3, b"a") + pb(1, b"x")), "tf-graph+code"),
         (node(op=b"__inference_a.b-c/d>e_" + b"1" * 900) + node(op=b"WriteFile"), "tf-graph+code"),
         (pb(2, b"") + pb(3, 5) + pb(4, b"") + pb(5, b"") + node(op=b"WriteFile"), "tf-graph+code"),
-        (pb(4, b"") + node(op=b"WriteFile"), "tf-graph+code"),
+        (pb(6, 1) * 900 + node(op=b"WriteFile"), "tf-graph+code"),
+        (pb(15, b"hi") + node(op=b"WriteFile") + pb(9, b"\0"), "tf-graph+code"),
+        (b"\x33\x08\1\x33\x34\x12\1a\x35abcd\x31abcdefgh\x34" + node(op=b"WriteFile"), "tf-graph+code"),
+        (b"\x33\x3c" + node(op=b"WriteFile"), "neither"),
+        (b"\x33" * 40 + b"\x34" * 40 + node(op=b"WriteFile"), "neither"),
+        (b"\x33" + b"\x08\1" * 1001 + b"\x34" + node(op=b"WriteFile"), "neither"),
         (pb(4, b"\0"), "neither"),
         (pb(1, pb(5, b"1.15.0")) + pb(2, node()) + pb(3, b"") + pb(5, b""), "tf-metagraph"),
         (pb(1, pb(5, b"1.15.0")) + pb(2, node(op=b"WriteFile")), "tf-metagraph+code"),
         (pb(2, node(op=b"WriteFile")) + pb(1, b""), "tf-metagraph+code"),
         (pb(2, node()) + pb(2, node(op=b"WriteFile")), "tf-metagraph+code"),
-        (pb(2, node()) + pb(9, b""), "neither"),
-        (pb(2, node()) + pb(3, 1), "neither"),
+        (pb(2, node(op=b"WriteFile")) + pb(2, b""), "tf-metagraph+code"),
+        (pb(2, node()) + pb(2, pb(2, pb(1, pb(1, b"") + pb(3, pb(1, b"x") + pb(2, b"WriteFile"))))), "tf-metagraph+code"),
+        (pb(3, b"a") + pb(2, node(op=b"WriteFile")) + pb(9, b"z") + pb(3, 1), "tf-metagraph+code"),
         (pb(2, node()) + pb(2, b"\0"), "neither"),
         (pb(1, pb(5, b"1.15.0")), "neither"),
-        (node() + pb(9, b""), "neither"),
         (pb(1, pb(1, 0) + pb(4, b"_tf_keras_layer") + pb(5, json.dumps({"class_name": "Dense"}))), "keras-metadata"),
         (pb(1, pb(1, 0) + pb(4, b"_tf_keras_layer") + pb(5, LAMBDA)), "keras-metadata+code"),
         (pb(1, pb(1, 0) + pb(4, b"_tf_keras_layer") + pb(5, b"")), "keras-metadata"),
@@ -94,3 +101,14 @@ def test_signatures() -> None:
         ("serving_default:x", "float32", (4,))
     ]
     assert found.outputs == ()
+
+
+def test_a_graph_with_more_than_is_looked_at_is_refused() -> None:
+    with pytest.raises(FormatError, match="more values"):
+        look(node() + pb(9, b"x" * 20) * 1_000_001 + node(op=b"WriteFile"))
+
+
+def test_a_graph_of_many_large_weights() -> None:
+    weights = node(more=pb(5, pb(1, b"value") + pb(2, bytes(70_000)))) * 1500
+    assert look(weights + node(op=b"WriteFile")).declared == "tf-graph+code"
+    assert look(pb(1, bytes(70_000)) * 4200).declared == "binary"

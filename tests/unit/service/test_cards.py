@@ -111,7 +111,7 @@ def test_wrong_bytes_are_not_believed(shop: Shop) -> None:
     shop.publish("digits", folder)
 
     class Lying(EmbeddedStore):
-        def list_directory(self, cid: str) -> tuple[Link, ...]:
+        def list_directory(self, cid: str, **options: int) -> tuple[Link, ...]:
             raise DigestError(f"{cid} is something else")
 
     CardKeeper(shop.database, Lying(shop.store.path), clock=shop.clock).step()
@@ -232,12 +232,12 @@ def test_a_slow_folder_does_not_stop_the_others(shop: Shop) -> None:
     others = threading.Semaphore(0)
 
     class Slow(EmbeddedStore):
-        def list_directory(self, cid: str) -> tuple[Link, ...]:
+        def list_directory(self, cid: str, **options: int) -> tuple[Link, ...]:
             if cid == encode_cid(slow, codec=Codec.DAG_PB):
                 for _ in quick:
                     assert others.acquire(timeout=30)
-                return super().list_directory(cid)
-            found = super().list_directory(cid)
+                return super().list_directory(cid, **options)
+            found = super().list_directory(cid, **options)
             others.release()
             return found
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from steelyard.errors import InputError, NotFoundError, VerificationError
-from steelyard.storage import directories, reader
+from steelyard.storage import directories
 from steelyard.storage.cid import CID, cid_of
 from steelyard.storage.dagpb import Kind, Link, Node, Unixfs, decode_node, decode_unixfs, encode_unixfs
 from steelyard.storage.directories import MAX_BLOCK, directory_blocks, place
@@ -274,11 +274,18 @@ def test_a_trie_deeper_than_its_hashes(blocks: Blocks) -> None:
             ask()
 
 
-def test_too_many_entries(large: tuple[Blocks, CID], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_entries(large: tuple[Blocks, CID]) -> None:
     found, root = large
-    monkeypatch.setattr(reader, "MAX_ENTRIES", 5999)
-    with pytest.raises(VerificationError, match="more than 5999 entries"):
-        found.reader().list_directory(root)
+    assert len(found.reader().list_directory(root, most=6000)) == 6000
+    asked: list[CID] = []
+
+    def fetch(cid: CID) -> bytes:
+        asked.append(cid)
+        return found[cid]
+
+    with pytest.raises(VerificationError, match="more than 64 entries"):
+        Reader(fetch).list_directory(root, most=64)
+    assert len(asked) < 64
 
 
 @pytest.mark.parametrize("extra", [{"hash_type": 0x22}, {"fanout": 256}])

@@ -13,8 +13,8 @@ import pytest
 from steelyard.storage import directories
 from steelyard.storage.accept import Form, choose
 from steelyard.storage.car import CarReader, export_car
-from steelyard.storage.cid import CID, Codec, cid_of
-from steelyard.storage.dagpb import Link, decode_node
+from steelyard.storage.cid import CID, Codec, cid_of, digest_of, encode_cid
+from steelyard.storage.dagpb import Kind, Link, Node, Unixfs, decode_node, encode_node, encode_unixfs
 from steelyard.storage.embedded import EmbeddedStore
 from steelyard.storage.server import StoreServer
 from steelyard.storage.unixfs import CHUNK
@@ -270,6 +270,28 @@ def test_a_directory_that_is_a_trie(
     (store.path / "denied").write_text(part)
     assert ask(server, f"/ipfs/{root}/{names[0]}?format=car").status == 410
     assert ask(server, f"/ipfs/{root}/{names[2]}?format=car").status == 200
+
+
+def test_what_is_denied_is_under_each_of_its_names(
+    server: StoreServer, store: EmbeddedStore, tree: CID
+) -> None:
+    leaf = store.put_block(ABC, b"abc") or ABC
+    (store.path / "denied").write_text(f"{tree}\n{leaf}\n")
+    for cid, codec in ((tree, Codec.RAW), (leaf, Codec.DAG_PB)):
+        other = encode_cid(digest_of(cid), codec=codec)
+        assert ask(server, f"/ipfs/{cid}?format=raw").status == 410
+        assert ask(server, f"/ipfs/{other}?format=raw").status == 410
+
+
+def test_a_directory_that_is_none_is_refused_before_anything_is_sent(
+    server: StoreServer, store: EmbeddedStore
+) -> None:
+    links = tuple(Link(cid=ABC, name=name, tsize=3) for name in ("b", "a"))
+    data = encode_node(Node(links=links, data=encode_unixfs(Unixfs(kind=Kind.DIRECTORY))))
+    cid = cid_of(data, codec=Codec.DAG_PB)
+    store.put_block(cid, data)
+    assert ask(server, f"/ipfs/{cid}?format=car&dag-scope=entity").status == 404
+    assert ask(server, f"/ipfs/{cid}?format=car&dag-scope=block").status == 200
 
 
 def test_where_a_path_leads(server: StoreServer, tree: CID) -> None:
