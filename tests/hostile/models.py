@@ -274,7 +274,9 @@ def _onnx() -> Iterator[Case]:
             onnx(pb(15, pb(1, onnx_tensor(more=external(location="/x"))))),
             "no file below",
         ),
-        "group": (onnx(more=b"\x7b"), "wire type 3"),
+        "group without an end": (onnx(more=b"\x7b"), "has no end"),
+        "end of no group": (onnx(more=b"\x7c"), "wire type 4"),
+        "group with another end": (onnx(more=b"\x7b\x74"), "a group before byte"),
         "input of many dimensions": (
             onnx(pb(11, pb(1, "x") + pb(2, pb(1, pb(1, 1) + pb(2, pb(1, pb(1, 1)) * 65))))),
             "more than 64 dimensions",
