@@ -18,6 +18,8 @@ _VALUES: tuple[Any, ...] = (
     "é", "a" * 3000, [], {}, [[]], [{}], {"a": {}}, {"": None},
 )  # fmt: skip
 _DEPTH = 500
+_MOST = 5000
+"""Lists and objects; the reader of JSON calls itself for each that stands in another, and some libraries let it do so without end."""
 _BASE64 = re.compile(rb"[A-Za-z0-9_-]{8,}={0,2}")
 
 
@@ -65,6 +67,8 @@ def mutate_json(data: bytes, rng: Random) -> bytes | None:
     """
     at = _place(data, rng)
     if at is None:
+        return None
+    if data.count(b"[") + data.count(b"{") > _MOST:
         return None
     text = data[at:].decode("latin-1")  # an offset is one of bytes then, and each byte comes back
     try:
