@@ -266,7 +266,11 @@ def _from_json(item: _Input, kind: np.dtype[Any], count: int) -> Array:
         return strings.reshape(item.shape)
     try:
         read: Array = np.array(item.data)
-        if read.size and read.dtype.kind not in _JSON_KINDS[kind.kind]:
+        if kind.kind == "u" and read.dtype.kind == "f":  # what NumPy makes of numbers on both sides of 2^63
+            read = np.array(item.data, dtype=object)
+            if not all(type(number) is int for number in read.flat):
+                raise InputError(f"{item.name!r} holds something else than {item.datatype}")
+        elif read.size and read.dtype.kind not in _JSON_KINDS[kind.kind]:
             raise InputError(f"{item.name!r} holds something else than {item.datatype}")
         if kind.kind in "iu" and read.size:
             bounds = np.iinfo(kind)

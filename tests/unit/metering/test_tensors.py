@@ -180,3 +180,17 @@ def test_bytes_behind_the_last_tensor() -> None:
         tensors.read_request(text + b"x", header=header)
     with pytest.raises(InputError):
         tensors.write_request({"x": np.zeros(1, dtype=np.complex128)})
+
+
+@pytest.mark.parametrize("numbers", [[2**63, 0], [2**64 - 1, 1, 2**63 - 1], [0, 2**63]])
+def test_large_numbers_beside_small_ones_keep_their_last_digit(numbers: list[int]) -> None:
+    item = {"name": "y", "datatype": "UINT64", "shape": [len(numbers)], "data": numbers}
+    found = tensors.read_answer(json.dumps({"outputs": [item]}).encode())["y"]
+    assert found.dtype == np.uint64 and found.tolist() == numbers
+
+
+@pytest.mark.parametrize("numbers", [[2**63, 0.5], [2**63, -1], [2**64, 0], [1.0, 2], [2**63, "1"]])
+def test_what_no_unsigned_number_is(numbers: list[object]) -> None:
+    item = {"name": "y", "datatype": "UINT64", "shape": [2], "data": numbers}
+    with pytest.raises(InputError):
+        tensors.read_answer(json.dumps({"outputs": [item]}).encode())
