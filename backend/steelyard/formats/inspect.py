@@ -138,7 +138,7 @@ def _unpacked(window: Window, coat: str, most: int) -> coats.Unpacked | None:
     try:
         return coats.unpacked(window, coat, most)
     except FormatError:
-        if coat in coats.WEAK:
+        if coat in coats.WEAK and not window.spent:
             return None
         raise
 

@@ -12,6 +12,7 @@ import zlib
 import pytest
 from backports import zstd
 
+from steelyard.errors import FormatError
 from steelyard.formats.coats import coat_of, needs_dictionary
 from steelyard.formats.inspect import inspect
 from steelyard.formats.window import Memory
@@ -191,3 +192,27 @@ def test_texts_that_begin_as_zlib_does(text: bytes) -> None:
 def test_what_begins_as_lzma_by_chance() -> None:
     assert declared(b"\x5d\0\0\0" + bytes(4) + b"\1" + bytes(60)) in ("binary", "lzma")
     assert declared(b"\x5d\0\0\0" + bytes(4) + b"\1" + bytes(5) + b"\xff" * 60) == "binary"
+
+
+@pytest.mark.parametrize(
+    ("empty", "last"),
+    [
+        (b"\x5d\0\0\1\0" + bytes(13), alone(1 << 16, None)),
+        (zlib.compress(b""), zlib.compress(CALL)),
+        (zstd.compress(b""), zstd.compress(CALL)),
+        (gzip.compress(b"", mtime=0), gzip.compress(CALL)),
+    ],
+    ids=["lzma", "zlib", "zstd", "gzip"],
+)
+def test_what_is_behind_many_streams_is_told_or_refused(empty: bytes, last: bytes) -> None:
+    count = (4 << 20) // len(empty) - 20
+    assert declared(empty * 1000 + last).endswith("+code")
+    try:
+        assert declared(empty * count + last).endswith("+code")
+    except FormatError:
+        pass
+
+
+def test_streams_are_counted() -> None:
+    with pytest.raises(FormatError, match="more values"):
+        declared(b"\x50\x2a\x4d\x18\0\0\0\0" * 300_000)
