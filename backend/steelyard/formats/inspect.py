@@ -208,7 +208,7 @@ def _member_code(inner: Window, name: str, *, part: bool = False) -> str | None:
     if numpys.claims(inner, head):
         code = numpys.read_head(head)
         return f"{name[:80]!a} in it: {code}" if code else None
-    if plain.is_yaml(name) and (code := plain.tags(inner)):
+    if plain.kind_of(name) == "yaml" and (code := plain.tags(inner)):
         return f"{name[:80]!a} in it: {code}"
     if head[:4] == b"PK\x03\x04" and b"/data.pkl" in head:
         return f"{name[:80]!a} in it is a PyTorch archive, which holds a pickle"

@@ -117,16 +117,16 @@ def text(window: Window, name: str) -> FormatReport:
     Raises:
         FormatError: it is JSON by its name and is nested too deeply, or has a key twice.
     """
-    form = _TEXTS.get(name[name.rfind(".") :].lower(), "text")
+    form = kind_of(name)
     if form == "json":
         return _json(window, name)
     look = {"jinja": _template, "yaml": tags}.get(form)
     return FormatReport(format=form, code=look(window) if look else None)
 
 
-def is_yaml(name: str) -> bool:
-    """Whether a name is one of YAML."""
-    return name.lower().endswith((".yaml", ".yml"))
+def kind_of(name: str) -> str:
+    """Return which text a file is by its name."""
+    return _TEXTS.get(name[name.rfind(".") :].lower(), "text")
 
 
 def tags(window: Window) -> str | None:
