@@ -13,6 +13,7 @@ import pytest
 from steelyard.config import Config
 from steelyard.errors import ChainError, InputError, LeafError, NotFoundError, VerificationError
 from steelyard.market import Market
+from steelyard.service import public
 from steelyard.service.cache import AssetCache, caches
 from steelyard.service.context import Settings
 from steelyard.service.results import Offered, Published, Purchase
@@ -176,6 +177,7 @@ def test_a_range_is_read_without_the_rest(
     with buyer.open_file(bought, "a.bin") as file:
         file.seek(-5, os.SEEK_END)
         assert file.read() == whole[-5:]
+        assert file.read() == b"" and file.tell() == len(whole)
         file.seek(MIB - 3)
         assert file.read(7) == whole[MIB - 3 : MIB + 4]
     assert buyer.read_range(bought, "a.bin", len(whole) + 9) == b""
@@ -190,6 +192,14 @@ def test_a_range_is_read_without_the_rest(
     path.write_bytes(b"\0" * MIB)
     with pytest.raises(VerificationError):
         buyer.read_range(bought, "a.bin")
+
+
+def test_a_folder_of_more_than_a_version_has_is_not_listed(
+    buyer: Market, bought: Purchase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(public, "MAX_ENTRIES", 2)
+    with pytest.raises(VerificationError, match="more than 2 entries"):
+        buyer.read_range(bought, "a.bin", 0, 1)
 
 
 def test_a_false_leaf_is_noticed_by_who_reads_only_its_range(

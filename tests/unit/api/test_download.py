@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from steelyard.api import download
 from steelyard.errors import StoreError
 from steelyard.indexer.database import Database, open_database
 from steelyard.storage.cid import CID, digest_of
@@ -186,3 +187,12 @@ def test_a_malformed_name_of_a_block_is_refused(reader: Reader, cid: str) -> Non
 def test_a_block_that_is_not_here_is_not_fetched_from_elsewhere(reader: Reader) -> None:
     got = reader.get("/v1/blocks/bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku")
     assert (got.status, got.json["code"]) == (404, "not-found")
+
+
+def test_a_folder_of_more_than_a_version_has_is_not_listed(
+    reader: Reader, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "MAX_ENTRIES", 3)
+    assert reader.get(f"/v1/versions/{root}/files/big").status == 200
+    monkeypatch.setattr(download, "MAX_ENTRIES", 2)
+    assert reader.get(f"/v1/versions/{root}/files/big").json["code"] == "store-false"

@@ -15,6 +15,7 @@ from steelyard.errors import DigestError
 from steelyard.indexer.database import Database, open_database
 from steelyard.query.audit import Audit
 from steelyard.query.model import AssetQuery, PaymentKind, VersionQuery
+from steelyard.service import cards
 from steelyard.service.cards import FIRST_PAUSE, MAX_MARK, CardKeeper
 from steelyard.storage.cid import Codec, digest_of, encode_cid
 from steelyard.storage.dagpb import Link
@@ -258,3 +259,12 @@ def test_the_loop_ends_when_it_is_told_to(shop: Shop) -> None:
     stop.set()
     thread.join(30)
     assert not thread.is_alive() and shop.found("vision") == ["digits"]
+
+
+def test_a_folder_of_more_than_a_version_has_is_not_listed(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cards, "MAX_ENTRIES", 0)
+    shop.publish("digits", add_folder(shop.store, CARD))
+    shop.keeper.step()
+    assert shop.found("vision") == []

@@ -11,6 +11,7 @@ from steelyard.domain.node import Node
 from steelyard.domain.types import Address, AssetId, Position, account_word
 from steelyard.errors import NotFoundError, VerificationError
 from steelyard.market import Market
+from steelyard.service import inspect
 from steelyard.service.inspect import inspect_folder
 from steelyard.service.sealing import SealedVersion, seal_folder
 from steelyard.storage.base import Store
@@ -102,3 +103,11 @@ def test_a_folder_that_is_not_whole_is_not_found(
     part.put_block(sealed.cid, seller.context.store.get_block(sealed.cid))
     with pytest.raises(NotFoundError):
         inspect_folder(part, sealed.cid)
+
+
+def test_a_folder_of_more_than_a_version_has_is_not_listed(
+    seller: Market, sealed: SealedVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspect, "MAX_ENTRIES", 2)
+    with pytest.raises(VerificationError, match="more than 2 entries"):
+        inspect_folder(seller.context.store, sealed.cid)
