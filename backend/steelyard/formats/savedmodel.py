@@ -21,6 +21,8 @@ from steelyard.formats.wire import BYTES, VARINT, Field, fields, message, text
 _MAX_GRAPHS: Final = 64
 _MAX_BEFORE: Final = 1000
 """Fields in front of the first node of a graph; more are not followed."""
+_MAX_PARTS: Final = 100
+"""The same in front of a graph that has nodes, within what is kept for training."""
 _MAX_PORTS: Final = 4096
 _MAX_BLOCK: Final = 8 << 20
 _MAGIC: Final = (0xDB4775248B80FB57).to_bytes(8, "little")
@@ -155,7 +157,7 @@ def _graphs(window: Window) -> int | None:
             if inside is None:
                 return None
             nodes += inside
-        if not nodes and place > _MAX_BEFORE:
+        if not nodes and place > _MAX_PARTS:
             return None
     return nodes
 

@@ -112,3 +112,8 @@ def test_a_graph_of_many_large_weights() -> None:
     weights = node(more=pb(5, pb(1, b"value") + pb(2, bytes(70_000)))) * 1500
     assert look(weights + node(op=b"WriteFile")).declared == "tf-graph+code"
     assert look(pb(1, bytes(70_000)) * 4200).declared == "binary"
+
+
+def test_a_long_file_of_something_else_is_not_refused() -> None:
+    assert look(pb(2, pb(3, 1) * 999) * 1100).declared in ("binary", "text")
+    assert look(pb(3, b"a") * 99 + pb(2, node(op=b"WriteFile"))).declared == "tf-metagraph+code"
