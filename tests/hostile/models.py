@@ -274,6 +274,10 @@ def _onnx() -> Iterator[Case]:
             onnx(pb(15, pb(1, onnx_tensor(more=external(location="/x"))))),
             "no file below",
         ),
+        "sizes of four bytes": (
+            onnx(pb(5, onnx_tensor(dims=(), raw=b"abcd", more=b"\x0d\1\0\0\0"))),
+            "field 1 is no list",
+        ),
         "group without an end": (onnx(more=b"\x7b"), "has no end"),
         "end of no group": (onnx(more=b"\x7c"), "wire type 4"),
         "group with another end": (onnx(more=b"\x7b\x74"), "a group before byte"),

@@ -216,3 +216,11 @@ def test_what_is_behind_many_streams_is_told_or_refused(empty: bytes, last: byte
 def test_streams_are_counted() -> None:
     with pytest.raises(FormatError, match="more values"):
         declared(b"\x50\x2a\x4d\x18\0\0\0\0" * 300_000)
+
+
+def test_what_is_no_member_behind_one_of_gzip_is_not_read() -> None:
+    data = gzip.compress(b"") + b"xxx" + gzipped(0)[3:]
+    with pytest.raises(gzip.BadGzipFile):
+        gzip.decompress(data)
+    with pytest.raises(FormatError, match="no header"):
+        declared(data)

@@ -117,3 +117,8 @@ def test_a_graph_of_many_large_weights() -> None:
 def test_a_long_file_of_something_else_is_not_refused() -> None:
     assert look(pb(2, pb(3, 1) * 999) * 1100).declared in ("binary", "text")
     assert look(pb(3, b"a") * 99 + pb(2, node(op=b"WriteFile"))).declared == "tf-metagraph+code"
+
+
+def test_an_operator_with_a_name_that_none_has_is_refused() -> None:
+    with pytest.raises(FormatError, match="no text of at most 1024 bytes"):
+        look(saved(pb(2, node(op=b"ReadFile", more=pb(2, b"A" * 1025)))))

@@ -197,6 +197,7 @@ FALSE: dict[str, tuple[Change, str]] = {
     "a size": (lambda m, n: (replace(m, size=0), n), "another kind"),
     "sizes": (lambda m, n: (replace(m, sizes=(1,)), n), "another kind"),
     "too many bits": (lambda m, n: slot_of("a", "b", "c", more=b"\0"), "its bits"),
+    "bits behind": (lambda m, n: (replace(m, data=(m.data or b"") + b"\0"), n), "its bits"),
     "a bit too many": (lambda m, n: (m, n[1:]), "its bits"),
     "no bits": (lambda m, n: (replace(m, data=None), n), "its bits"),
     "out of order": (lambda m, n: (m, n[::-1]), "its bits"),
