@@ -22,7 +22,7 @@ FUZZ_REQUIREMENT = "schemathesis==4.32.0"
 # The last with a wheel for Python 3.11.
 ATHERIS_REQUIREMENT = "atheris==3.0.0"
 # The libraries that load what is published, for `make fuzz-loaders` alone.
-LOADERS_REQUIREMENT = "h5py==3.14.0\ntensorflow-cpu==2.21.0\ntf_keras==2.21.0\nonnx\nmsgspec"
+LOADERS_REQUIREMENT = "h5py==3.14.0\ntensorflow-cpu==2.21.0\ntf_keras==2.21.0\nonnx\njoblib\nlz4\npyyaml\nbackports.zstd\nmsgspec"
 
 
 def resolve(name: str, *arguments: str, requirement: str | None = None) -> None:

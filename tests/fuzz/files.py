@@ -29,7 +29,7 @@ from steelyard.formats import (
 from steelyard.formats.window import Memory, Window
 from tests.fuzz.target import Run, Target, literal, samples
 from tests.hostile import layers
-from tests.support import unpicklers
+from tests.support import packs, unpicklers
 
 
 def window(read: Callable[[Window], object]) -> Run:
@@ -76,7 +76,15 @@ def _coat_seeds() -> Iterator[bytes]:
     from backports import zstd
 
     inside = _PICKLES[1] * 5
-    for pack in (gzip.compress, zlib.compress, bz2.compress, lzma.compress, zstd.compress):
+    for pack in (
+        gzip.compress,
+        zlib.compress,
+        bz2.compress,
+        lzma.compress,
+        zstd.compress,
+        packs.lzip,
+        packs.zfile,
+    ):
         yield pack(inside)
     yield from samples("lz4")()
 

@@ -10,7 +10,7 @@ from functools import partial
 
 from steelyard.errors import CodeError, FormatError
 from tests.hostile.cases import SYSTEM, Case, file, packed, real
-from tests.support import torchlike
+from tests.support import packs, torchlike
 
 BUILTIN = b"\x80\x04\x95\x1e\x00\x00\x00\x00\x00\x00\x00\x8c\x08builtins\x8c\x04exec\x93\x8c\x01x\x85R."
 
@@ -118,16 +118,16 @@ def _more_coats() -> Iterator[Case]:
     def noise() -> bytes:
         return b"NT" + struct.pack("<I", 1 << 20) + random.Random(1).randbytes(1 << 20) + b"00" + SYSTEM
 
-    packs: dict[str, Callable[[bytes], bytes]] = {
-        "gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress, "zlib": zlib.compress, "lz4": _lz4,
-        "zstd": zstd.compress,
+    packers: dict[str, Callable[[bytes], bytes]] = {
+        "gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress, "zlib": zlib.compress, "lz4": packs.lz4,
+        "zstd": zstd.compress, "lzip": packs.lzip,
     }  # fmt: skip
     shapes: dict[str, Callable[[Callable[[bytes], bytes]], bytes]] = {
         "behind an empty stream": lambda pack: pack(b"") + pack(SYSTEM),
         "in two streams": lambda pack: pack(SYSTEM[:9]) + pack(SYSTEM[9:]),
         "behind noise": lambda pack: pack(noise()),
     }
-    for coat, pack in packs.items():
+    for coat, pack in packers.items():
         for what, shape in shapes.items():
             yield file(f"pickle: {coat}, {what}", partial(shape, pack), "loading runs code", CodeError)
     named = gzip.compress(SYSTEM)
@@ -148,7 +148,15 @@ def _more_coats() -> Iterator[Case]:
         "zstd, behind a long skipped frame": lambda: (
             b"\x50\x2a\x4d\x18" + struct.pack("<I", 300_000) + bytes(300_000) + zstd.compress(SYSTEM)
         ),
-        "lz4, in two blocks": lambda: _lz4(SYSTEM[:9], SYSTEM[9:]),
+        "lz4, in two blocks": lambda: packs.lz4(SYSTEM[:9], SYSTEM[9:]),
+        "lz4, around a skipped frame": lambda: (
+            packs.lz4(SYSTEM[:9]) + b"\x5f\x2a\x4d\x18\x03\0\0\0abc" + packs.lz4(SYSTEM[9:])
+        ),
+        "lzip, older": lambda: packs.lzip(SYSTEM, version=0),
+        "xz and lzma": lambda: lzma.compress(SYSTEM[:9]) + lzma.compress(SYSTEM[9:], lzma.FORMAT_ALONE),
+        "lzip and xz": lambda: packs.lzip(SYSTEM[:9]) + lzma.compress(SYSTEM[9:]),
+        "older joblib": lambda: packs.zfile(SYSTEM),
+        "older joblib, of Python 2": lambda: packs.zfile(SYSTEM, width=20),
     }
     for what, data in files.items():
         yield file(f"pickle: {what}", data, "loading runs code", CodeError)
@@ -157,12 +165,6 @@ def _more_coats() -> Iterator[Case]:
         lambda: named[:3] + b"\x08" + named[4:10] + b"n" * (5 << 20) + b"\0" + named[10:],
         "nothing is in its first",
     )
-
-
-def _lz4(*blocks: bytes) -> bytes:
-    """Return a frame of blocks that are stored."""
-    stored = b"".join(struct.pack("<I", len(block) | 1 << 31) + block for block in blocks)
-    return b"\x04\x22\x4d\x18\x60\x40\x82" + stored + bytes(4)
 
 
 def _objects() -> Iterator[Case]:

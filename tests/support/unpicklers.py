@@ -8,7 +8,7 @@ import random
 import re
 import resource
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,7 +31,8 @@ class _Inert(type):
     append = extend = add = update = __setitem__ = __setstate__ = _note
 
 
-def _find(module: str, name: str) -> object:
+def find(module: str, name: str) -> object:
+    """Return what stands for something that a pickle imports."""
     if not all(part.isidentifier() for part in f"{module}.{name}".split(".")):
         raise ImportError(module)
     return _Inert("found", (), {"__new__": _note, "__setstate__": _note, "append": _note})
@@ -40,26 +41,32 @@ def _find(module: str, name: str) -> object:
 class _C(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Import nothing."""
-        return _find(module, name)
+        return find(module, name)
 
 
 class _Python(pickle._Unpickler):  # type: ignore[name-defined, misc]
     def find_class(self, module: str, name: str) -> Any:
         """Import nothing."""
-        return _find(module, name)
+        return find(module, name)
+
+
+KINDS = (_C, _Python)
 
 
 def calls(data: bytes) -> bool:
     """Whether one of them would call something."""
+    files = (io.BytesIO, lambda data: io.BufferedReader(io.BytesIO(data), 16))
+    return any(noted(kind(file(data)).load) for file in files for kind in KINDS)
+
+
+def noted(load: Callable[[], object]) -> bool:
+    """Whether something is called while this loads a file by :func:`find`."""
     _called.clear()
-    for file in (io.BytesIO(data), io.BufferedReader(io.BytesIO(data), 16)):
-        for kind in (_C, _Python):
-            with _bounded():
-                try:
-                    kind(file).load()
-                except Exception:  # noqa: BLE001, S110  # a pickle may raise anything, and do so on purpose
-                    pass
-            file.seek(0)
+    with _bounded():
+        try:
+            load()
+        except Exception:  # noqa: BLE001, S110  # a pickle may raise anything, and do so on purpose
+            pass
     return bool(_called)
 
 

@@ -19,13 +19,17 @@ HEAD: Final = 256 << 10
 """Bytes that are unpacked and looked at."""
 DEEPER: Final = 4 << 20
 """The same, where the first ones do not say whether it is a pickle."""
-WEAK: Final = frozenset(("zlib", "lzma"))
+WEAK: Final = frozenset(("zlib", "lzma", "z-file"))
 """Those whose first bytes many a file has by chance."""
 _MEMORY: Final = 256 << 20
 _PIECE: Final = 4096
 _ZEROS: Final = re.compile(rb"\0*")
 _GZIP: Final = b"\x1f\x8b\x08"
-_TRAILER: Final = 8
+_HEADER: Final = 32
+"""Bytes that are enough to know any of them."""
+_LZIP: Final = (b"LZIP\0", b"LZIP\1")
+_OF_LIBLZMA: Final = frozenset(("xz", "lzma", "lzip"))
+"""Those that Python's ``lzma`` reads, also behind one another."""
 _LZ4: Final = b"\x04\x22\x4d\x18"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _WINDOW: Final = 13 << 3  # 8 MiB
@@ -39,24 +43,47 @@ def coat_of(head: bytes) -> str | None:
         return "bzip2"
     if head[:6] == b"\xfd7zXZ\0":
         return "xz"
+    if head[:5] in _LZIP:
+        return "lzip"
     if len(head) > 13 and head[0] < 225 and head[13] == 0 and _is_lzma(head):
         return "lzma"
     if head[:4] == _LZ4:
         return "lz4"
-    if head[:4] == _ZSTD or (head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5):
-        return "zstd"  # a frame, or one that readers skip
+    if head[:4] == _ZSTD or _is_skipped(head):
+        return "zstd"
+    if _stream_of_zfile(head):
+        return "z-file"
     if len(head) > 2 and head[0] & 0x8F == 8 and (head[0] << 8 | head[1]) % 31 == 0 and not head[1] & 0x20:
         return "zlib"
     return None
 
 
+def _is_skipped(head: bytes) -> bool:
+    """Whether a frame begins that readers of zstd and LZ4 skip."""
+    return head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5
+
+
 def _is_lzma(head: bytes) -> bool:
-    """Whether this is the header of a ``.lzma`` file: as joblib knows it by two bytes, or with a dictionary as LZMA Utils make them."""
+    """Whether this is the header of a ``.lzma`` file: as joblib knows it by two bytes, or with a dictionary that liblzma takes."""
     dictionary, size = int.from_bytes(head[1:5], "little"), int.from_bytes(head[5:13], "little")
     usual = dictionary & (dictionary - 1) == 0 or (dictionary // 3).bit_count() == 1 and dictionary % 3 == 0
     return (size < 1 << 38 or size == (1 << 64) - 1) and (
-        head[:2] == b"\x5d\0" or (usual and dictionary >= 4096)
+        head[:2] == b"\x5d\0" or usual or dictionary == (1 << 32) - 1
     )
+
+
+def _stream_of_zfile(head: bytes) -> int:
+    """Return where the stream of zlib begins in a file of joblib before 0.10, behind its length; 0 if it is none.
+
+    Source: joblib 1.6, numpy_pickle_compat.read_zfile.
+    """
+    if head[:2] != b"ZF":
+        return 0
+    try:
+        int(head[2:21], 16)
+    except ValueError:
+        return 0
+    return 22 if head[21:22] == b" " else 21
 
 
 @dataclass(frozen=True)
@@ -123,13 +150,13 @@ class _Machine(Protocol):
 
 def _streams(window: Window, coat: str, data: bytearray, most: int) -> tuple[bytes, bool, bool]:
     """Return what is in the streams, whether the last one has ended, and whether no damage was met."""
-    found, at = bytearray(), 0
+    found, at, trailer = bytearray(), 0, 0
     machine: _Machine | None = None
     while at < len(data) and len(found) < most:
         try:
             if machine is None or machine.eof:
                 window.step(4)
-                at, machine = _begin(coat, data, at)
+                at, machine, trailer = _begin(coat, data, at)
             piece = bytes(data[at : at + _PIECE])
             found += machine.decompress(piece, most - len(found))
         except (zlib.error, OSError, lzma.LZMAError, zstd.ZstdError, EOFError, ValueError) as exc:
@@ -138,14 +165,13 @@ def _streams(window: Window, coat: str, data: bytearray, most: int) -> tuple[byt
             return bytes(found), False, False
         at += len(piece) - len(machine.unused_data)
         if machine.eof:
-            at += _TRAILER if coat == "gzip" else 0
-            filling = _ZEROS.match(data, at)
-            at = filling.end() if filling else at
+            filling = _ZEROS.match(data, at + trailer)
+            at = filling.end() if filling else at + trailer
     return bytes(found), machine is not None and machine.eof, True
 
 
-def _begin(coat: str, data: bytearray, at: int) -> tuple[int, _Machine]:
-    """Return where the compressed bytes of a stream begin, and what unpacks them.
+def _begin(coat: str, data: bytearray, at: int) -> tuple[int, _Machine, int]:
+    """Return where the compressed bytes of a stream begin, what unpacks them, and how many bytes follow that it does not.
 
     Of gzip Python's reader minds neither flags that are not known nor digests of the header, which zlib does. A dictionary of LZMA
     and a window of zstd need not be larger than all that is unpacked here.
@@ -153,22 +179,39 @@ def _begin(coat: str, data: bytearray, at: int) -> tuple[int, _Machine]:
     Raises:
         ValueError: there is no such stream.
     """
-    if coat == "gzip":
-        if not _GZIP.startswith(bytes(data[at : at + 3])):
+    if coat in _OF_LIBLZMA:
+        found = coat_of(bytes(data[at : at + _HEADER]))
+        if found not in _OF_LIBLZMA and at + _HEADER <= len(data):
             raise ValueError("no header")
-        flags = data[at + 3] if at + 3 < len(data) else 0
-        at += 10
-        if flags & 4:
-            at += 2 + int.from_bytes(data[at : at + 2], "little")
-        for text in (8, 16):
-            if flags & text:
-                at = data.find(0, at) + 1 or len(data)
-        at += flags & 2
+        coat = found if found in _OF_LIBLZMA else coat
+    trailer = 0
+    if coat == "gzip":
+        at, trailer = _behind_header(data, at), 8
+    elif coat == "lzip":
+        at, trailer = at + 6, 20 if data[at + 4] else 12
+    elif coat == "z-file":
+        if at:
+            raise ValueError("no second stream")
+        at = _stream_of_zfile(bytes(data[:_HEADER]))
     elif coat == "zstd":
         _narrow(data, at)
     elif coat == "lzma":
         data[at + 1 : at + 5] = (2 * DEEPER).to_bytes(4, "little")
-    return at, _MACHINES[coat]()
+    return at, _MACHINES[coat](), trailer
+
+
+def _behind_header(data: bytearray, at: int) -> int:
+    """Return where the compressed bytes of a stream of gzip begin. Source: RFC 1952, 2.3; CPython's gzip."""
+    if not _GZIP.startswith(bytes(data[at : at + 3])):
+        raise ValueError("no header")
+    flags = data[at + 3] if at + 3 < len(data) else 0
+    at += 10
+    if flags & 4:
+        at += 2 + int.from_bytes(data[at : at + 2], "little")
+    for text in (8, 16):
+        if flags & text:
+            at = data.find(0, at) + 1 or len(data)
+    return at + (flags & 2)
 
 
 def _lz4(data: bytes, most: int) -> tuple[bytes, bool]:
@@ -176,7 +219,12 @@ def _lz4(data: bytes, most: int) -> tuple[bytes, bool]:
     if len(data) < 11:
         raise FormatError("it begins as lz4 does, and is cut off")
     found, at = bytearray(), 0
-    while data[at : at + 4] == _LZ4 and at + 7 <= len(data):
+    while at + 7 <= len(data):
+        if _is_skipped(data[at : at + 4]):
+            at += 8 + int.from_bytes(data[at + 4 : at + 8], "little")
+            continue
+        if data[at : at + 4] != _LZ4:
+            break
         flags = data[at + 4]
         at += 7 + (8 if flags & 8 else 0) + (4 if flags & 1 else 0)
         while size := int.from_bytes(data[at : at + 4], "little"):
@@ -222,11 +270,14 @@ def _lz4_length(block: bytes, at: int, length: int) -> tuple[int, int]:
     return length, at
 
 
+_OF_LZIP: Final = [{"id": lzma.FILTER_LZMA1, "dict_size": 2 * DEEPER, "lc": 3, "lp": 0, "pb": 2}]
 _MACHINES: Final[dict[str, Callable[[], _Machine]]] = {
     "gzip": lambda: zlib.decompressobj(-15),
     "zlib": lambda: zlib.decompressobj(),
     "bzip2": lambda: bz2.BZ2Decompressor(),
     "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY),
     "lzma": lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MEMORY),
+    "lzip": lambda: lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_OF_LZIP),
+    "z-file": lambda: zlib.decompressobj(),
     "zstd": lambda: zstd.ZstdDecompressor(),
 }

@@ -8,6 +8,7 @@ import lzma
 import pickle
 import struct
 import zlib
+from collections.abc import Callable
 
 import pytest
 from backports import zstd
@@ -16,6 +17,7 @@ from steelyard.errors import FormatError
 from steelyard.formats.coats import coat_of, needs_dictionary
 from steelyard.formats.inspect import inspect
 from steelyard.formats.window import Memory
+from tests.support import packs
 
 CALL = b"cbuiltins\nlen\n(S'abc'\ntR."
 MAGIC = b"\x28\xb5\x2f\xfd"
@@ -91,6 +93,12 @@ def test_frames_that_are_skipped(sign: int) -> None:
         b"\x5d\0\0\1\0" + b"\xff" * 7 + b"\0",
         b"\x5d\0\0\1\0" + b"\xff" * 8 + b"\1",
         b"\x5d\1\0\1\0" + b"\xff" * 8,
+        b"\x5e\5\0\0\0" + b"\xff" * 8,
+        b"\x5e\xfe\xff\xff\xff" + b"\xff" * 8,
+        b"LZIP\2\x14",
+        b"LZIp\1\x14",
+        b"ZFx" + b"0" * 20,
+        b"ZF0x1g" + b" " * 20,
         b"\xe1\0\0\1\0" + b"\xff" * 8,
         b"\x5e\0\7\0\0" + b"\xff" * 8,
         b"\x5e\0\x08\0\0\0\0\0\0\x40",
@@ -161,12 +169,62 @@ def test_lzma_as_joblib_knows_it(dictionary: int, size: int | None) -> None:
     assert declared(data) == "pickle+lzma+code"
 
 
-@pytest.mark.parametrize("dictionary", [4096, 12_288, 1 << 16])
+@pytest.mark.parametrize("dictionary", [0, 1, 6, 96, 4096, 12_288, 1 << 16])
 def test_lzma_of_other_settings(dictionary: int) -> None:
     data = alone(dictionary, None, lc=0)
     with lzma.open(io.BytesIO(data)) as file:
         assert pickle.load(file) == 3
     assert declared(data) == "pickle+lzma+code"
+
+
+def test_lzma_of_the_largest_dictionary() -> None:
+    assert declared(alone((1 << 32) - 1, None, lc=0)) == "pickle+lzma+code"
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_lzip_as_python_reads_it(version: int) -> None:
+    """Where Python is built with liblzma 5.4; where not, others read it."""
+    data = packs.lzip(CALL, version=version, dictionary=29)
+    for one in (data, packs.lzip(b"") + data, packs.lzip(CALL[:9], version=version) + packs.lzip(CALL[9:])):
+        assert declared(one) == "pickle+lzip+code"
+    assert declared(packs.lzip(b"text " * 99, version=version)) == "lzip"
+
+
+@pytest.mark.parametrize(
+    "first", [lzma.compress, packs.lzip, lambda data: lzma.compress(data, lzma.FORMAT_ALONE)]
+)
+@pytest.mark.parametrize(
+    "then", [lzma.compress, packs.lzip, lambda data: lzma.compress(data, lzma.FORMAT_ALONE)]
+)
+@pytest.mark.parametrize("cut", [0, 1, 9])
+def test_streams_of_several_kinds_as_python_reads_them(
+    first: Callable[[bytes], bytes], then: Callable[[bytes], bytes], cut: int
+) -> None:
+    data = first(CALL[:cut]) + then(CALL[cut:])
+    if packs.lzip not in (first, then):
+        with lzma.open(io.BytesIO(data)) as file:
+            assert pickle.load(file) == 3
+    assert declared(data).endswith("+code")
+    assert declared(first(b"text " * 9) + b"garbage").split("+")[0] in ("xz", "lzma", "lzip", "binary")
+
+
+@pytest.mark.parametrize("length", ["", f"{len(CALL):x}", f" 0X{len(CALL):X}", f"+{len(CALL):x}", "0"])
+@pytest.mark.parametrize("width", [19, 20])
+def test_files_of_older_joblib(length: str, width: int) -> None:
+    assert declared(packs.zfile(CALL, length, width=width)) == "pickle+z-file+code"
+    assert declared(packs.zfile(b"text " * 99, length, width=width)) == "z-file"
+    assert declared(packs.zfile(CALL, length, width=width) * 2) == "pickle+z-file+code"
+
+
+def test_text_that_begins_as_they_do() -> None:
+    for text in (
+        b"ZF",
+        b"ZF0123456789abcdef012",
+        b"ZF 1 2 3 4 5 6 7 8 9 0 1 2",
+        b"ZF1_0" + b" " * 40,
+        b"LZIP",
+    ):
+        assert declared(text + b"\n") == "text"
 
 
 @pytest.mark.parametrize("bits", range(9, 16))
