@@ -216,9 +216,14 @@ def patched(data: bytes, sign: bytes, offset: int, value: bytes) -> bytes:
     return data[:at] + value + data[at + len(value) :]
 
 
-def bomb(size: int, *, beside: bytes = b"") -> bytes:
-    """Return an archive of one file of zeros that is packed to almost nothing, and perhaps one that is not."""
-    return zipped({"zeros": bytes(size), **({"noise": beside} if beside else {})}, zipfile.ZIP_DEFLATED)
+def bomb(size: int, *, count: int = 1, beside: bytes = b"") -> bytes:
+    """Return an archive of files of zeros, each of which declares a size, and perhaps one of noise."""
+    files = {f"zeros{number or ''}": bytes(1 << 20) for number in range(count)}
+    data = zipped(files | ({"noise": beside} if beside else {}), zipfile.ZIP_DEFLATED)
+    for name in files:
+        at = data.rindex(b"PK\x01\x02", 0, data.rindex(name.encode())) + 24
+        data = data[:at] + struct.pack("<L", size) + data[at + 4 :]
+    return data
 
 
 def tarred(*items: tuple[str, bytes, bytes], form: int = tarfile.GNU_FORMAT) -> bytes:

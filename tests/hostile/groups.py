@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 
 from steelyard.errors import CodeError, FormatError
-from tests.hostile.cases import FIRST, Case, file, real
+from tests.hostile.cases import FIRST, Case, file, patched, real
 
 _ROOT_AT = 48
 _LINK, _ATTRIBUTE, _CONTINUE = 0x06, 0x0C, 0x10
@@ -18,6 +18,7 @@ LAMBDA = b'{"class_name": "Lambda", "config": {}}'
 def cases() -> Iterator[Case]:
     yield from _damaged()
     yield from _written()
+    yield from _dense()
 
 
 def _written() -> Iterator[Case]:
@@ -48,6 +49,40 @@ def _written() -> Iterator[Case]:
     }
     for what, item in cases.items():
         yield file(f"hdf5: {what}", hdf5(_described(item), heap(LAMBDA)), "loading runs code", CodeError)
+
+
+def _dense() -> Iterator[Case]:
+    """Yield files of links and attributes in heaps, damaged."""
+    dense, deep = real("hdf5-dense.h5"), real("hdf5-dense-deep.h5")
+    cases = {
+        "heap that is none": (dense.replace(b"FRHP", b"FRHX"), "lie in no heap"),
+        "heap of no width": (patched(dense, b"FRHP", 110, b"\0\0"), "no powers of two"),
+        "heap whose blocks are larger than the largest": (patched(dense, b"FRHP", 112, b"\0\0\0\0\1"), "no powers of two"),
+        "heap of 2**65535 bytes": (patched(dense, b"FRHP", 128, b"\xff\xff"), "no powers of two"),
+        "block that is none": (dense.replace(b"FHDB", b"FHDX"), "no block where one should be"),
+        "message that leaves its block": (patched(dense, b"BTLF\0\x08", 12, b"\xff\xff"), "no block where one should be"),
+        "table that is none": (deep.replace(b"FHIB", b"FHIX"), "no table where one should be"),
+        "index that is none": (dense.replace(b"BTHD", b"BTHX"), "have no index"),
+        "index of longer records": (patched(dense, b"BTHD", 10, b"\x12"), "another form"),
+        "index of huge depth": (patched(dense, b"BTHD", 12, b"\xff\xff"), "another form"),
+        "index of tiny nodes": (patched(dense, b"BTHD", 6, b"\x20\0\0\0"), "another form"),
+        "index without leaves": (dense.replace(b"BTLF", b"BTLX"), "turns round"),
+        "index of more records than a node has": (patched(dense, b"BTHD", 24, b"\xff\x7f"), "turns round"),
+        "index that turns round": (_turned(deep), "turns round"),
+        "large attribute outside": (patched(dense, b"BTLF\0\1", 6, b"\xff" * 7), "outside of"),
+    }  # fmt: skip
+    for what, (data, words) in cases.items():
+        yield file(f"hdf5: {what}", data, words)
+    yield file("hdf5: Lambda in a heap", dense, "loading runs code", CodeError)
+    yield file("hdf5: pickle behind 900 links", deep, "loading runs code", CodeError)
+
+
+def _turned(deep: bytes) -> bytes:
+    """Return the file with the second child of the index's root in place of all others."""
+    root = deep.index(b"BTIN")
+    count = int.from_bytes(deep[deep.index(b"BTHD") + 24 :][:2], "little")
+    first = root + 6 + 11 * count
+    return deep[: first + 9] + deep[first : first + 9] + deep[first + 18 :]
 
 
 def hdf5(root: bytes, more: bytes = b"") -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 import sys
 import types
 import zipfile
@@ -88,7 +89,15 @@ def archive(
             file.writestr("model/code/__torch__.py", "def f(): ...\n")
             file.writestr("model/constants.pkl", b"\x80\x02).")
         file.writestr("model/version", "3\n")
-    return out.getvalue()
+    return _with_large_end(out.getvalue())
+
+
+def _with_large_end(data: bytes) -> bytes:
+    """Return an archive with a 64-bit end record that is not needed, as PyTorchStreamWriter has miniz write it."""
+    end = data[-22:]
+    here, count, size, offset = struct.unpack_from("<HHLL", end, 8)
+    large = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, here, count, size, offset)
+    return data[:-22] + large + struct.pack("<4sLQL", b"PK\6\7", 0, len(data) - 22, 1) + end
 
 
 def legacy(tensors: Mapping[str, Sequence[int]]) -> bytes:

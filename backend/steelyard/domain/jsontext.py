@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,6 +17,8 @@ class DuplicateKeyError(ValueError):
 
 _DEPTH = 64
 _REST = 512
+"""Brackets that may remain: in strings, or not closed. So few cannot nest too deeply."""
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _BRACKETS = b"[]{}"
 _OTHERS = bytes(byte for byte in range(256) if byte not in _BRACKETS)
 
@@ -66,12 +69,19 @@ def check_depth(text: bytes) -> None:
     Raises:
         ValueError: it is.
     """
+    rest = _brackets(text)
+    if len(rest) > _REST and b"\0" not in text:  # vocabularies have many in their words
+        rest = _brackets(_STRING.sub(b"", text))
+    if len(rest) > _REST:
+        raise ValueError("nested too deeply")
+
+
+def _brackets(text: bytes) -> bytes:
+    """Return the brackets of a text without the innermost pairs, in as many rounds as anything we read is deep."""
     rest = text.translate(None, _OTHERS)
     for _ in range(_DEPTH):
         size = len(rest)
         rest = rest.replace(b"[]", b"").replace(b"{}", b"")
         if len(rest) == size:
             break
-    # What remains may be brackets in strings; so few cannot nest too deeply.
-    if len(rest) > _REST:
-        raise ValueError("nested too deeply")
+    return rest

@@ -25,7 +25,7 @@ _MEMORY: Final = 256 << 20
 _PIECE: Final = 4096
 _ZEROS: Final = re.compile(rb"\0*")
 _GZIP: Final = b"\x1f\x8b\x08"
-_HEADER: Final = 32
+HEADER: Final = 32
 """Bytes that are enough to know any of them."""
 _LZIP: Final = (b"LZIP\0", b"LZIP\1")
 _OF_LIBLZMA: Final = frozenset(("xz", "lzma", "lzip"))
@@ -70,6 +70,11 @@ def _is_lzma(head: bytes) -> bool:
     return (size < 1 << 38 or size == (1 << 64) - 1) and (
         head[:2] == b"\x5d\0" or usual or dictionary == (1 << 32) - 1
     )
+
+
+def is_likely(head: bytes) -> bool:
+    """Whether a weak coat has a header that programs write: for LZMA a dictionary of 4 KiB at least."""
+    return coat_of(head) != "lzma" or head[:2] == b"\x5d\0" or int.from_bytes(head[1:5], "little") >= 4096
 
 
 def _stream_of_zfile(head: bytes) -> int:
@@ -180,8 +185,8 @@ def _begin(coat: str, data: bytearray, at: int) -> tuple[int, _Machine, int]:
         ValueError: there is no such stream.
     """
     if coat in _OF_LIBLZMA:
-        found = coat_of(bytes(data[at : at + _HEADER]))
-        if found not in _OF_LIBLZMA and at + _HEADER <= len(data):
+        found = coat_of(bytes(data[at : at + HEADER]))
+        if found not in _OF_LIBLZMA and at + HEADER <= len(data):
             raise ValueError("no header")
         coat = found if found in _OF_LIBLZMA else coat
     trailer = 0
@@ -192,7 +197,7 @@ def _begin(coat: str, data: bytearray, at: int) -> tuple[int, _Machine, int]:
     elif coat == "z-file":
         if at:
             raise ValueError("no second stream")
-        at = _stream_of_zfile(bytes(data[:_HEADER]))
+        at = _stream_of_zfile(bytes(data[:HEADER]))
     elif coat == "zstd":
         _narrow(data, at)
     elif coat == "lzma":

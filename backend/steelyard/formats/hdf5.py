@@ -1,7 +1,6 @@
 """HDF5, as h5py and Keras write it: groups, datasets, attributes. Source: HDF5 File Format Specification, version 3.
 
-Read are superblocks 0 to 3, object headers 1 and 2, groups by symbol table and by link messages. Groups in fractal heaps
-(thousands of links in the newest form) are named in the notes and not followed.
+Read are superblocks 0 to 3, object headers 1 and 2, groups by symbol table and by link messages, also in heaps (:mod:`hdf5_heaps`).
 """
 
 from __future__ import annotations
@@ -11,10 +10,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from steelyard.errors import FormatError
+from steelyard.formats import hdf5_heaps
+from steelyard.formats.pickles import follow
 from steelyard.formats.report import MAX_LISTED, FormatReport, Tensor, elements, shown
 from steelyard.formats.window import Cursor, Window
 
 MAGIC: Final = b"\x89HDF\r\n\x1a\n"
+_MATLAB: Final = b"MATLAB 7.3 MAT-file"
+_MATLAB_BLOCK: Final = 512
 _MAX_OBJECTS: Final = 100_000
 _MAX_DEPTH: Final = 32
 _MAX_VALUE: Final = 8 << 20
@@ -22,6 +25,8 @@ _NONE: Final = 0xFFFF_FFFF_FFFF_FFFF
 _DATASPACE, _LINK_INFO, _DATATYPE, _EXTERNAL, _LINK, _LAYOUT = 0x01, 0x02, 0x03, 0x07, 0x06, 0x08
 _ATTRIBUTE, _CONTINUE, _SYMBOLS, _ATTRIBUTES = 0x0C, 0x10, 0x11, 0x15
 _SHARED: Final = 2
+_PSEUDOATOM: Final = "PSEUDOATOM"
+"""Of a dataset of PyTables: what its values are made of; ``object`` are pickles."""
 _KEPT: Final = ("model_config", "training_config", "keras_version")
 
 
@@ -34,6 +39,7 @@ class Content:
         count: how many datasets there are.
         parameters: numbers in them.
         attributes: the texts that Keras keeps in the root group's attributes, by name.
+        pickled: an attribute that is a pickle, or says that its dataset holds some; nothing if there is none.
         hidden: whether the root group has attributes that are not read.
         notes: what was not read.
     """
@@ -42,8 +48,16 @@ class Content:
     count: int = 0
     parameters: int = 0
     attributes: dict[str, bytes] = field(default_factory=dict)
+    pickled: str = ""
     hidden: bool = False
     notes: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def why(self) -> str | None:
+        """Why it runs code by itself, whoever has written it."""
+        if not self.pickled:
+            return None
+        return f"{shown(self.pickled)} is a pickle, or says that there are some, and PyTables and pandas load them"
 
 
 def claims(window: Window, head: bytes) -> bool:
@@ -67,6 +81,7 @@ def read(window: Window) -> FormatReport:
     found = walk(window)
     return FormatReport(
         format="hdf5",
+        code=found.why,
         tensors=tuple(found.tensors),
         count=found.count,
         parameters=found.parameters,
@@ -80,6 +95,8 @@ def walk(window: Window) -> Content:
     Raises:
         FormatError: as :func:`read`.
     """
+    base = _MATLAB_BLOCK if _is_matlab(window) else 0
+    whole, window = window.size, window.sub(base, window.size - base) if base else window
     if window.at(0, 8) != MAGIC:
         raise FormatError("bytes stand before the HDF5 file")
     version = window.at(8, 1)[0]
@@ -92,11 +109,18 @@ def walk(window: Window) -> Content:
         raise FormatError(f"superblock {version} of HDF5 is not known")
     if sizes != b"\x08\x08":
         raise FormatError("its addresses are not 8 bytes long")
-    if _u64(window, base_at) != 0 or _u64(window, end) > window.size:
+    if _u64(window, base_at) != base or _u64(window, end) > whole:
         raise FormatError("it does not begin at its first byte, or ends before its declared end")
     reader = _Reader(window)
     reader.object(_u64(window, header_at), "", 0)
     return reader.found
+
+
+def _is_matlab(window: Window) -> bool:
+    """Whether this is a file of MATLAB 7.3: a text of 128 bytes, zeros, and HDF5 behind them."""
+    if window.size < _MATLAB_BLOCK or window.at(0, len(_MATLAB)) != _MATLAB:
+        return False
+    return not any(window.at(128, _MATLAB_BLOCK - 128))
 
 
 class _Reader:
@@ -132,12 +156,12 @@ class _Reader:
             elif kind == _LINK:
                 self._follow(self._link(Cursor(self.window, start, end)), path, depth)
             elif kind in (_LINK_INFO, _ATTRIBUTES):
-                self._dense(start, path, attributes=kind == _ATTRIBUTES)
+                self._dense(start, path, depth, attributes=kind == _ATTRIBUTES)
             elif kind == _LAYOUT:
                 if self.window.at(start, 1) in (b"\x04", b"\x05") and self.window.at(start + 1, 1) == b"\x03":
                     raise FormatError(f"dataset {path[:80]!a} is virtual: its data may lie in other files")
-            elif kind == _ATTRIBUTE and not path:
-                self._attribute(Cursor(self.window, start, end))
+            elif kind == _ATTRIBUTE:
+                self._attribute(Cursor(self.window, start, end), path)
         if shape is not None and dtype:
             self._dataset(path, dtype, shape)
 
@@ -151,11 +175,19 @@ class _Reader:
         if len(self.found.tensors) < MAX_LISTED:
             self.found.tensors.append(Tensor(name=shown(path), dtype=dtype, shape=tuple(shape)))
 
-    def _dense(self, start: int, path: str, *, attributes: bool) -> None:
+    def _dense(self, start: int, path: str, depth: int, *, attributes: bool) -> None:
         flags = self.window.at(start + 1, 1)[0]
         offset = start + 2 + ((2 if attributes else 8) if flags & 1 else 0)
-        if _u64(self.window, offset) != _NONE:
-            self._unread("attributes" if attributes else "links", "dense", path)
+        heap, index = _u64(self.window, offset), _u64(self.window, offset + 8)
+        if heap == _NONE:
+            return
+        for place in hdf5_heaps.messages(self.window, heap, index):
+            if place is None:
+                self._unread("attributes" if attributes else "links", "shared or large", path)
+            elif attributes:
+                self._attribute(Cursor(self.window, *place), path)
+            else:
+                self._follow(self._link(Cursor(self.window, *place)), path, depth)
 
     def _unread(self, what: str, form: str, path: str) -> None:
         self.found.hidden |= what != "links" and not path
@@ -209,29 +241,33 @@ class _Reader:
         if kind == 0:
             yield name, cursor.number("<Q")
 
-    def _attribute(self, cursor: Cursor) -> None:
-        """Keep a text that belongs to the root, if it is one that Keras reads."""
+    def _attribute(self, cursor: Cursor, path: str) -> None:
+        """Keep a text of the root that Keras reads, and note a pickle, which PyTables loads."""
         version, flags = cursor.number("<B"), cursor.number("<B")
         sizes = [cursor.number("<H") for _ in range(3)]
         cursor.skip(1 if version == 3 else 0)
         whole = [-(-size // 8) * 8 if version == 1 else size for size in sizes]
         start = cursor.place
         name = _text(cursor.take(sizes[0])[:-1].split(b"\0", 1)[0])  # the library leaves the last byte out
-        if name not in _KEPT:
-            return
-        if name in self.found.attributes:
+        kept = not path and name in _KEPT
+        if kept and name in self.found.attributes:
             raise FormatError(f"its root has the attribute {name} twice")
+        shared = version > 1 and flags & 3
         cursor.skip(whole[0] - sizes[0])
         kind, width = _dtype(Cursor(self.window, start + whole[0], start + whole[0] + sizes[1]))
         cursor.skip(whole[1] + whole[2])
-        if version > 1 and flags & 3:
-            self._unread("attributes", "shared", "")
-        elif kind == "text":
-            self.found.attributes[name] = self._heap_text(cursor) if cursor.left >= 16 else b""
-        elif kind == "bytes" and width <= min(_MAX_VALUE, cursor.left):
-            self.found.attributes[name] = cursor.take(width).rstrip(b"\0")
+        if kind == "text" and kept and not shared:
+            value = self._heap_text(cursor) if cursor.left >= 16 else b""
+        elif kind == "bytes" and width <= min(_MAX_VALUE, cursor.left) and not shared:
+            value = cursor.take(width).rstrip(b"\0")
         else:
-            self._unread("attributes", kind, "")
+            if kept or shared:
+                self._unread("attributes", "shared" if shared else kind, path)
+            return
+        if kept:
+            self.found.attributes[name] = value
+        elif (name == _PSEUDOATOM and value == b"object") or follow(self.window.inner(value)).acts:
+            self.found.pickled = f"{path}/{name}"
 
     def _heap_text(self, cursor: Cursor) -> bytes:
         size, place, index = cursor.number("<I"), cursor.number("<Q"), cursor.number("<I")

@@ -15,6 +15,11 @@ _WEIGHTS: Final = "model.weights.h5"
 _CONFIGS: Final = ("model_config", "training_config")
 
 
+def is_read(name: str) -> bool:
+    """Whether :func:`read_archive` reads a file of the archive."""
+    return name in (_CONFIG, _METADATA, _WEIGHTS)
+
+
 def read_archive(archive: Archive) -> FormatReport | None:
     """Read configuration and weights of a ``.keras`` file; None if it has no configuration of Keras.
 
@@ -40,7 +45,7 @@ def read_archive(archive: Archive) -> FormatReport | None:
         notes.append("its weights are compressed and not read")
     return FormatReport(
         format="keras",
-        code=keras_config.code_of(config),
+        code=keras_config.code_of(config) or found.why,
         tensors=tuple(found.tensors),
         count=found.count,
         parameters=found.parameters if weights is not None else None,
@@ -61,6 +66,7 @@ def read_hdf5(window: Window) -> FormatReport:
         [_parsed(found.attributes[name]) for name in _CONFIGS if name in found.attributes]
     )
     version = found.attributes.get("keras_version", b"").decode("ascii", "replace")
+    code = code or found.why
     if found.hidden and not code:
         code = "its attributes cannot be read here, and may describe layers that hold Python code"
     return FormatReport(

@@ -11,6 +11,8 @@ from steelyard.formats.window import Window
 from steelyard.formats.zips import Archive
 
 MAX_HEADER: Final = 64 << 10
+MAX_HEAD: Final = 12 + MAX_HEADER
+"""Bytes that hold any header."""
 _MAGIC: Final = b"\x93NUMPY"
 _HEADER: Final = re.compile(
     r"\{\s*'descr':\s*(?P<descr>'[^']{1,40}'|\[.*\])\s*,\s*'fortran_order':\s*(?:True|False)\s*,"
@@ -32,20 +34,30 @@ def claims(window: Window, head: bytes) -> bool:
 
 
 def read(window: Window) -> FormatReport:
-    """Read the header of one array.
+    """Read the header of an array, and of those that follow it in the file.
 
     Raises:
         FormatError: the header is too large or has another form, or the file has another length than it gives.
     """
-    tensor, size, start = _array(window.at(0, min(window.size, 10 + MAX_HEADER)))
-    if size is not None and start + size != window.size:
-        raise FormatError(f"the array needs {size} bytes, and it has {window.size - start}")
+    tensors: list[Tensor] = []
+    at = 0
+    while True:
+        tensor, size, start = _array(window.at(at, min(window.size - at, MAX_HEAD)))
+        tensors.append(tensor)
+        if size is None:
+            break  # of records and objects the length is not known
+        left = window.size - at - start
+        at += start + size
+        if size == left:
+            break
+        if size > left or window.at(at, min(left - size, 6)) != _MAGIC:  # numpy.save may add to a file
+            raise FormatError(f"the array needs {size} bytes, and it has {left}")
     return FormatReport(
         format="npy",
-        code=_WHY if tensor.dtype == "object" else None,
-        tensors=(tensor,),
-        count=1,
-        parameters=elements(tensor.shape),
+        code=_WHY if any(tensor.dtype == "object" for tensor in tensors) else None,
+        tensors=tuple(tensors[:MAX_LISTED]),
+        count=len(tensors),
+        parameters=sum(elements(tensor.shape) for tensor in tensors),
     )
 
 
@@ -68,7 +80,7 @@ def read_archive(archive: Archive) -> FormatReport:
     objects: list[str] = []
     parameters = 0
     for name, entry in archive.entries.items():
-        tensor, size, start = _array(archive.head(name, 10 + MAX_HEADER if entry.stored else 4096), name)
+        tensor, size, start = _array(archive.head(name, MAX_HEAD), name)
         if size is not None and start + size != entry.size:
             raise FormatError(f"array {name[:80]!a} needs {size} bytes, and it has {entry.size - start}")
         parameters += elements(tensor.shape)

@@ -120,11 +120,9 @@ def _check_group(group: Value, columns: int, *, end: int) -> int:
         if not isinstance(about, dict):
             raise FormatError("a column's place is missing, or encrypted")
         size, data, pages = about.get(7), about.get(9), about.get(11)
-        start = (
-            min(item for item in (data, pages) if isinstance(item, int) and item > 0)
-            if isinstance(data, int) and data > 0
-            else -1
-        )
+        places = [item for item in (data, pages) if isinstance(item, int) and item > 0]
+        # A column without values may have a page of its dictionary alone.
+        start = min(places) if places and (data in places or about.get(5) == 0) else -1
         if not isinstance(size, int) or size < 0 or start < 4 or start + size > end:
             raise FormatError("a column lies outside of the file")
     return rows

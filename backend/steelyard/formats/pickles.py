@@ -17,6 +17,10 @@ from steelyard.formats.window import Cursor, Window
 
 MAX_STEPS: Final = 300_000
 """Most instructions of one pickle that are followed."""
+_MAX_PROTOCOL: Final = 15
+"""Newest that is followed; 5 is the newest that there is."""
+_MAX_ROW: Final = 8
+"""Most pickles behind the first one that are followed."""
 _MAX_LINE: Final = 65_536
 _MAX_KEPT: Final = 4096
 _MAX_STACK: Final = 100_000
@@ -167,7 +171,10 @@ class _Machine:
     def _other(self, code: bytes) -> None:
         cursor = self.cursor
         if code == b"\x80":
-            self.found.protocol = cursor.number("<B")
+            protocol = cursor.number("<B")
+            if protocol > _MAX_PROTOCOL:
+                raise _Stop
+            self.found.protocol = protocol
         elif code == b"\x95":
             self.frame = cursor.number("<Q") + cursor.place
         elif code in b"\x8a\x8b":
@@ -311,6 +318,22 @@ def follow(window: Window, start: int = 0) -> Pickle:
     return _Machine(window, start).run()
 
 
+def first_of(window: Window) -> Pickle:
+    """Follow the pickle that a file begins with, or of several in a row, where that is none yet, the first that would do something.
+
+    A loader may load one after the other: PyTorch's older form begins with a number, whose pickle does nothing.
+
+    Raises:
+        FormatError: as of :func:`follow`.
+    """
+    first = found = follow(window)
+    for _ in range(_MAX_ROW):
+        if is_pickle(found, window.size) or not found.complete:
+            break
+        found = follow(window, found.end)
+    return found if is_pickle(found, window.size) or found.cut else first
+
+
 def _literal(code: bytes, line: bytes) -> Value:
     if code == b"S" and (
         line[:1] not in (b"'", b'"') or len(line) < _MAX_LINE and line.rstrip()[-1:] != line[:1]
@@ -350,8 +373,10 @@ def is_pickle(found: Pickle, size: int, *, part: bool = False) -> bool:
     A pickle acts before it fails: so one that would call what it imports counts, whether it ends or not. What only
     makes values counts if it ends, or goes on for long, under a protocol that announces itself; without one it has to
     end with the file, for any text that begins with ``N.`` is a pickle too. Of ``part`` of a file whatever can go on
-    as a pickle counts as one; a first text whose length could be four letters of another text cannot.
+    as a pickle counts as one; without a protocol, what is cut in a text whose length could be four letters of another cannot.
     """
+    if part and found.cut and not (found.acts or found.protocol) and found.declared >= _LETTERS:
+        return False
     begun = found.steps or found.protocol or 0 < found.declared < _LETTERS
     if found.acts or found.endless or (part and found.cut and begun):
         return True

@@ -18,15 +18,29 @@ _MAX_JSON: Final = 4 << 20
 _MAX_DEPTH_JSON: Final = 16 << 20
 # First bytes, format, and why it runs code.
 _LIBRARY: Final = "it is a program of the machine, which runs when it is loaded"
+_DOTNET: Final = (
+    "it is objects of .NET's BinaryFormatter, and reading them back runs code of any class at hand"
+)
 _JAVA: Final = "it is objects of Java, and reading them back runs code of any class at hand"
 _MAGIC: Final = (
-    (b"\x7fELF", "elf", _LIBRARY), (b"MZ", "pe", _LIBRARY), (b"\xcf\xfa\xed\xfe", "macho", _LIBRARY),
-    (b"\xce\xfa\xed\xfe", "macho", _LIBRARY), (b"\xca\xfe\xba\xbe", "macho", _LIBRARY), (b"\0asm", "wasm", _LIBRARY),
+    (b"\x7fELF", "elf", _LIBRARY), (b"\xcf\xfa\xed\xfe", "macho", _LIBRARY),
+    (b"\xce\xfa\xed\xfe", "macho", _LIBRARY), (b"\xfe\xed\xfa\xcf", "macho", _LIBRARY), (b"\xfe\xed\xfa\xce", "macho", _LIBRARY),
+    (b"\xca\xfe\xba\xbe", "macho", _LIBRARY), (b"\xca\xfe\xba\xbf", "macho", _LIBRARY), (b"MZqFpD", "ape", _LIBRARY),
+    (b"jartsr='", "ape", _LIBRARY), (b"\0asm", "wasm", _LIBRARY), (b"MZ", "pe", _LIBRARY),
+    (b"\0\1\0\0\0\xff\xff\xff\xff\1\0\0\0\0\0\0\0", "dotnet-serialized", _DOTNET),
     (b"\x89PNG\r\n\x1a\n", "png", None), (b"\xff\xd8\xff", "jpeg", None), (b"GIF87a", "gif", None), (b"GIF89a", "gif", None),
     (b"RIFF", "riff", None), (b"OggS", "ogg", None), (b"fLaC", "flac", None),
     (b"SQLite format 3\0", "sqlite", None), (b"%PDF-", "pdf", None),
 )  # fmt: skip
+_FLAGS: Final = tuple(bytes((flags, 0, 0, 0)) for flags in range(4))
+_MOBILE: Final = "it is TorchScript for small machines, a program with weights"
 _BYTECODE: Final = "it is compiled Python, which runs when it is imported"
+_JSONPICKLE: Final = "it is objects of jsonpickle, whose loader imports and calls what they name"
+_MLFLOW: Final = "MLflow imports the module that it names, or the code beside it, when the model is loaded"
+# In YAML of MLflow: a loader that is not of its own, code of the model's own, or letters that are written otherwise.
+_OWN_LOADER: Final = re.compile(
+    rb"loader_module['\"]?\s*:\s*+['\"]?+(?!mlflow\.)|(?<![\w.-])code['\"]?\s*:\s*(?!null\b|~)[^\s]|\\[xuU]"
+)
 _R: Final = (
     "it is objects of R, which hold functions; R before 4.4 runs code by reading them (CVE-2024-27322)"
 )
@@ -71,13 +85,10 @@ def by_magic(head: bytes) -> FormatReport | None:
     for magic, name, code in _MAGIC:
         if head.startswith(magic) and (name != "pe" or _is_pe(head)):
             return FormatReport(format=name, code=code)
-    if (
-        len(head) >= 16
-        and head[2:4] == b"\r\n"
-        and head[1] in (0x0C, 0x0D, 0x0E)
-        and head[4:8] in (b"\0\0\0\0", b"\1\0\0\0", b"\3\0\0\0")
-    ):
+    if _is_bytecode(head):
         return FormatReport(format="python-bytecode", code=_BYTECODE)
+    if head[4:8] == b"PTMF":
+        return FormatReport(format="torchscript", code=_MOBILE)
     return objects(head)
 
 
@@ -86,6 +97,15 @@ def objects(head: bytes) -> FormatReport | None:
     if _R_DATA.match(head):
         return FormatReport(format="r-data", code=_R)
     return FormatReport(format="java-serialized", code=_JAVA) if head.startswith(b"\xac\xed\0\5") else None
+
+
+def _is_bytecode(head: bytes) -> bool:
+    """Whether this is what Python compiles to: its number, then a line's end; flags and 8 bytes, or a time and a size, or a time; code."""
+    if len(head) < 16 or head[2:4] != b"\r\n":
+        return False
+    if head[1] in (0x0C, 0x0D, 0x0E, 0x0F) and head[4:8] in _FLAGS:
+        return True
+    return head[1] in (0x0B, 0x0C, 0x0D, 0xF2, 0xF3) and any(head[at] & 0x7F == ord("c") for at in (8, 12))
 
 
 def _is_pe(head: bytes) -> bool:
@@ -120,6 +140,8 @@ def text(window: Window, name: str) -> FormatReport:
     form = kind_of(name)
     if form == "json":
         return _json(window, name)
+    if name.rsplit("/", 1)[-1].lower() == "mlmodel":
+        return FormatReport(format="yaml", code=_mlflow(window))
     look = {"jinja": _template, "yaml": tags}.get(form)
     return FormatReport(format=form, code=look(window) if look else None)
 
@@ -139,6 +161,12 @@ def tags(window: Window) -> str | None:
         return _TOO_LARGE
     raw = window.at(0, window.size)
     return _PYTHON_TAG if _TAG.search(raw) or _TAG_DIRECTIVE.search(raw) else None
+
+
+def _mlflow(window: Window) -> str | None:
+    if window.size > _MAX_JSON:
+        return _TOO_LARGE
+    return _MLFLOW if _OWN_LOADER.search(window.at(0, window.size)) else tags(window)
 
 
 def _template(window: Window) -> str | None:
@@ -161,14 +189,29 @@ def _json(window: Window, name: str) -> FormatReport:
     if window.size > _MAX_JSON or jsons.values(raw) > jsons.MAX_VALUES:
         templated = b'"chat_template"' in raw
         found = templates.why(raw.decode("utf-8", "replace")) if templated else None
-        return replace(form, code=found or unseen)
+        return replace(form, code=found or (_JSONPICKLE if b'"py/' in raw else unseen))
     try:
         value = json.loads(raw, object_pairs_hook=unique)
     except DuplicateKeyError as exc:
         raise FormatError("its JSON has a key twice, which two readers read differently") from exc
     except (ValueError, RecursionError):
         return FormatReport(format="text")
-    return replace(form, code=_code(value))
+    pickled = (b'"py' in raw or b"\\u00" in raw) and _is_jsonpickle(value)
+    return replace(form, code=_JSONPICKLE if pickled else _code(value))
+
+
+def _is_jsonpickle(value: object) -> bool:
+    """Whether some object in JSON has a key of jsonpickle's."""
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, dict):
+            if any(key.startswith("py/") for key in item):
+                return True
+            todo += item.values()
+        elif isinstance(item, list):
+            todo += item
+    return False
 
 
 def _code(value: object) -> str | None:

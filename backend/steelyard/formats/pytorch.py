@@ -15,6 +15,8 @@ from steelyard.formats.zips import Archive
 
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _MAX_DEPTH: Final = 24
+_EXPORTED: Final = ("archive_format", "serialized_exported_program.json")
+_WHY_EXPORT: Final = "it is a program of torch.export, whose sizes are texts that PyTorch has SymPy evaluate, and that may hold pickles"
 _HIDDEN: Final = ("", "_parameters", "_buffers", "_modules")
 _DTYPES: Final = {
     "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
@@ -25,9 +27,20 @@ _DTYPES: Final = {
 
 
 def pickle_name(archive: Archive) -> str | None:
-    """Return the name of the pickle of a PyTorch archive: ``data.pkl`` in its only folder; None if it is none."""
-    names = [name for name in archive.entries if name.endswith("/data.pkl") and name.count("/") == 1]
+    """Return the name of the pickle of a PyTorch archive: ``data.pkl`` in its only folder, in any case; None if it is none."""
+    names = [name for name in archive.entries if name.lower().endswith("/data.pkl") and name.count("/") == 1]
     return names[0] if names else None
+
+
+def is_export(archive: Archive) -> bool:
+    """Whether an archive is one of ``torch.export``, of its older form or that with a folder."""
+    names = {name.split("/", 1)[-1] for name in archive.entries} | archive.entries.keys()
+    return not names.isdisjoint(_EXPORTED)
+
+
+def read_export() -> FormatReport:
+    """Return what is told of an archive of ``torch.export``: what is in it is not read."""
+    return FormatReport(format="pytorch-export", code=_WHY_EXPORT)
 
 
 def read_archive(archive: Archive, name: str) -> FormatReport:

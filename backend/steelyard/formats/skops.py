@@ -1,12 +1,13 @@
 """skops: scikit-learn models as JSON and arrays, without a pickle. Source: skops/io, protocols 0 to 2.
 
 Loading one makes objects of the classes that its schema names; skops refuses those that it does not know unless its
-caller trusts them by name. So these classes are told here, and no other code.
+caller trusts them by name. So these classes are told here; functions that run what they are given are code.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 from steelyard.formats import jsons
 from steelyard.formats.numpys import read_archive as read_arrays
@@ -15,7 +16,21 @@ from steelyard.formats.zips import Archive
 
 _SCHEMA: Final = "schema.json"
 _MAX_SCHEMA: Final = 16 << 20
-_KNOWN: Final = ("sklearn", "numpy", "scipy", "builtins", "functools", "operator", "collections", "joblib")
+_HEAD: Final = 64 << 10
+_KNOWN: Final = ("sklearn.", "numpy.", "scipy.")
+# Plain values, and what is made of them.
+_PLAIN: Final = frozenset((
+    "builtins.NoneType", "builtins.bool", "builtins.bytearray", "builtins.bytes", "builtins.complex", "builtins.dict",
+    "builtins.float", "builtins.frozenset", "builtins.int", "builtins.list", "builtins.map", "builtins.set", "builtins.slice",
+    "builtins.str", "builtins.tuple", "builtins.type", "collections.OrderedDict", "collections.defaultdict",
+))  # fmt: skip
+# Modules whose functions run what they are given, or touch files and other programs.
+_RUNS: Final = frozenset(
+    ("builtins", "code", "ctypes", "importlib", "marshal", "nt", "os", "pickle", "posix", "pty", "runpy", "shutil", "socket", "subprocess", "sys")
+)  # fmt: skip
+_UNREAD: Final = (
+    "its schema is larger than what is read here, and so the classes that skops asks about are not told"
+)
 
 
 def is_archive(archive: Archive) -> bool:
@@ -23,31 +38,43 @@ def is_archive(archive: Archive) -> bool:
     return _SCHEMA in archive.entries
 
 
+def is_read(name: str) -> bool:
+    """Whether :func:`read_archive` reads a file of the archive."""
+    return name == _SCHEMA or name.endswith(".npy")
+
+
 def read_archive(archive: Archive) -> FormatReport | None:
     """Read schema and arrays; None if the schema is not of skops.
 
     Raises:
-        FormatError: the schema is damaged or too large, or an array in it holds Python objects or is damaged.
+        FormatError: the schema is damaged, or an array in it holds Python objects or is damaged.
     """
-    top = jsons.parse(archive.read(_SCHEMA, _MAX_SCHEMA), "the schema")
+    large = archive.entries[_SCHEMA].size > _MAX_SCHEMA
+    raw = archive.head(_SCHEMA, _HEAD) if large else archive.read(_SCHEMA, _MAX_SCHEMA)
+    if large or jsons.values(raw) > jsons.MAX_VALUES:
+        return _read_arrays(archive, notes=(_UNREAD,)) if b'"__loader__"' in raw[:_HEAD] else None
+    top = jsons.parse(raw, "the schema")
     if not isinstance(top, dict) or "__loader__" not in top or "__class__" not in top:
         return None
-    classes = _classes(top)
-    arrays = Archive(archive.window, {n: e for n, e in archive.entries.items() if n.endswith(".npy")})
-    found = read_arrays(arrays)
-    own = sorted(name for name in classes if not name.startswith(tuple(f"{known}." for known in _KNOWN)))
-    return FormatReport(
-        format="skops",
-        code=found.code,
-        tensors=found.tensors,
-        count=found.count,
-        parameters=found.parameters,
+    asked = sorted(name for name in _classes(top) - _PLAIN if not name.startswith(_KNOWN))
+    runs = [name for name in asked if name.split(".", 1)[0] in _RUNS]
+    return _read_arrays(
+        archive,
+        code=f"its schema calls {', '.join(runs)[:200]}, if its classes are trusted" if runs else None,
         versions=(
             ("class", f"{top.get('__module__')}.{top['__class__']}"[:100]),
             ("skops", str(top.get("_skops_version"))[:20]),
         ),
-        notes=(f"classes that skops asks about: {', '.join(own)[:200]}",) if own else (),
+        notes=(f"classes that skops asks about: {', '.join(asked)[:200]}",) if asked else (),
     )
+
+
+def _read_arrays(archive: Archive, *, code: str | None = None, **told: Any) -> FormatReport:
+    arrays = Archive(
+        archive.window, {n: e for n, e in archive.entries.items() if is_read(n) and n != _SCHEMA}
+    )
+    found = read_arrays(arrays)
+    return replace(found, format="skops", code=code or found.code, **told)
 
 
 def _classes(top: object) -> set[str]:

@@ -180,6 +180,11 @@ class Cursor:
         self.place += size
         return found
 
+    def _here(self) -> bytes:
+        """Return what the page at hand still holds, without reading more."""
+        at = self.place - self._page_at
+        return self._page[at : at + self.left] if 0 <= at < len(self._page) else b""
+
     def skip(self, size: int) -> None:
         """Go over ``size`` bytes without reading them.
 
@@ -238,7 +243,7 @@ class Cursor:
         """
         kept, start = b"", self.place
         while True:
-            data = self.peek(min(_PAGE, self.left))
+            data = self._here() or self.peek(min(_PAGE, self.left))
             found = data.find(b"\n")
             kept += data[: most - len(kept)] if found < 0 else data[: min(found, most - len(kept))]
             if found >= 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,15 +18,19 @@ from steelyard.formats.window import Window
 MAX_ENTRIES: Final = 100_000
 MAX_TABLE: Final = 16 << 20
 MAX_RATIO: Final = 100
-"""Most bytes that one compressed byte may stand for, beyond the first 16 MiB."""
-_FREE: Final = 16 << 20
+"""Most bytes that one compressed byte may stand for, beyond the first GiB."""
+_FREE: Final = 1 << 30
 _MAX_NAME: Final = 1024
 _END: Final = struct.Struct("<4s4H2LH")
 _ENTRY: Final = struct.Struct("<4s6H3L5H2L")
 _LOCAL: Final = struct.Struct("<4s5H3L2H")
 _LOCATOR: Final = struct.Struct("<4sLQL")
 _END64: Final = struct.Struct("<4sQ2H2L4Q")
+_LOCATES: Final = b"PK\x06\x07"
+_OTHER_NAME: Final = 0x7075
+_COMMENT: Final = 0xFFFF
 _PART: Final = 64 << 10
+_PIECE: Final = 1024
 _FULL: Final = 0xFFFF_FFFF
 _SIGNS: Final = frozenset(
     [*range(0x20), *range(0x7F, 0xA0), 0x5C, 0x61C, 0x2028, 0x2029, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F),
@@ -94,7 +99,7 @@ class Archive:
         machine, found, at = zlib.decompressobj(-15), b"", entry.start
         try:
             while len(found) < size and at < entry.start + entry.packed and not machine.eof:
-                data = self.window.at(at, min(_PART, entry.start + entry.packed - at))
+                data = self.window.at(at, min(max(size, _PIECE), _PART, entry.start + entry.packed - at))
                 at += len(data)
                 found += machine.decompress(data, size - len(found))
                 while machine.unconsumed_tail and len(found) < size:
@@ -105,8 +110,8 @@ class Archive:
 
 
 def claims(window: Window, head: bytes) -> bool:
-    """Whether a file begins or ends as an archive does."""
-    return head[:4] in (b"PK\x03\x04", b"PK\x05\x06") or _find_end(window) is not None
+    """Whether a file begins as an archive does, or ends with one."""
+    return head[:4] in (b"PK\x03\x04", b"PK\x05\x06") or _ends_with_one(window)
 
 
 def open_archive(window: Window) -> Archive:
@@ -155,37 +160,48 @@ def _check_room(entries: dict[str, Entry]) -> None:
 
 
 def _find_end(window: Window) -> int | None:
-    """Return the offset of the last end record whose comment ends with the file."""
-    size = min(window.size, _PART + _END.size)
+    """Return the offset of the last end record that is whole, which is the one that readers take."""
+    size = min(window.size, _COMMENT + _END.size)
     if size < _END.size:
         return None
-    raw = window.at(window.size - size, size)
-    place = raw.rfind(b"PK\x05\x06")
-    while place >= 0:
-        if place + _END.size <= size:
-            fields = _END.unpack_from(raw, place)
-            at = window.size - size + place
-            plausible = fields[5] + fields[6] <= at or _FULL in fields
-            if place + _END.size + fields[7] == size and plausible and (fields[4] or at == 0):
-                return at
-        place = raw.rfind(b"PK\x05\x06", 0, place)
-    return None
+    place = window.at(window.size - size, size).rfind(b"PK\x05\x06", 0, size - _END.size + 4)
+    return window.size - size + place if place >= 0 else None
+
+
+def _ends_with_one(window: Window) -> bool:
+    at = _find_end(window)
+    if at is None:
+        return False
+    _, _, _, _, count, size, offset, comment = fields = _END.unpack(window.at(at, _END.size))
+    plausible = offset + size <= at or _FULL in fields
+    return at + _END.size + comment == window.size and plausible and bool(count or at == 0)
 
 
 def _table(window: Window, end: int) -> tuple[int, int, int]:
-    """Return offset, bytes and number of files of the table."""
-    _, disk, first, here, count, size, offset, _ = _END.unpack(window.at(end, _END.size))
+    """Return offset, bytes and number of files of the table.
+
+    Readers differ in when they take the 64-bit end record, and where they look for it: so if there is one, it has to stand
+    where all of them do, and say what the other says.
+    """
+    _, disk, first, here, count, size, offset, comment = _END.unpack(window.at(end, _END.size))
+    if end + _END.size + comment != window.size:
+        raise FormatError("bytes stand behind the archive")
     stop = end
-    if 0xFFFF in (count, here) or _FULL in (size, offset):
-        sign, _, at, disks = _LOCATOR.unpack(window.at(end - _LOCATOR.size, _LOCATOR.size))
-        if sign == b"PK\x06\x07":
-            window.require(at, _END64.size)
-            sign64, _, _, _, disk, first, here, count, size, offset = _END64.unpack(
-                window.at(at, _END64.size)
-            )
-            if sign64 != b"PK\x06\x06" or disks > 1:
-                raise FormatError("the archive lacks the end record that its end refers to")
-            stop = at
+    if end >= _LOCATOR.size and window.at(end - _LOCATOR.size, 4) == _LOCATES:
+        _, disk64, stop, disks = _LOCATOR.unpack(window.at(end - _LOCATOR.size, _LOCATOR.size))
+        if stop != end - _LOCATOR.size - _END64.size:
+            raise FormatError("the archive has its 64-bit end record elsewhere than before its end")
+        sign, length, _, _, *large = _END64.unpack(window.at(stop, _END64.size))
+        narrow = zip(
+            (disk, first, here, count, size, offset), large, (0xFFFF,) * 4 + (_FULL,) * 2, strict=True
+        )
+        if (
+            (sign, length, disk64) != (b"PK\x06\x06", _END64.size - 12, 0)
+            or disks > 1
+            or any(value not in (wide, full) for value, wide, full in narrow)
+        ):
+            raise FormatError("the archive has two end records that say different things")
+        disk, first, here, count, size, offset = large
     if disk or first or here != count:
         raise FormatError("the archive has several parts")
     if offset + size != stop and count:
@@ -205,6 +221,8 @@ def _entry(window: Window, raw: bytes, at: int, table: int) -> tuple[Entry, int]
     raw_name = raw[at + _ENTRY.size : at + _ENTRY.size + names]
     name = _name(raw_name, flags)
     extra = raw[at + _ENTRY.size + names : at + _ENTRY.size + names + extras]
+    if any(kind == _OTHER_NAME and body[5:] != raw_name for kind, body in _extras(extra)):
+        raise FormatError(f"{name[:80]!a} in the archive has another name for some readers")
     size, packed, header = _large(extra, size, packed, header)
     if flags & 0x2041 or method not in (0, 8):
         raise FormatError(f"{name[:80]!a} in the archive is encrypted, or compressed by method {method}")
@@ -228,19 +246,23 @@ def _entry(window: Window, raw: bytes, at: int, table: int) -> tuple[Entry, int]
 def _large(extra: bytes, size: int, packed: int, header: int) -> tuple[int, int, int]:
     """Return sizes and offset with those of the 64-bit extra field in place of the full ones."""
     values = [size, packed, header]
-    at = 0
-    while at + 4 <= len(extra) and _FULL in values:
-        kind, length = struct.unpack_from("<HH", extra, at)
-        body = extra[at + 4 : at + 4 + length]
-        if kind == 1:
-            wanted = [place for place, value in enumerate(values) if value == _FULL]
-            if len(body) < 8 * len(wanted):
-                raise FormatError("a file in the archive lacks its 64-bit size")
-            for number, place in enumerate(wanted):
-                values[place] = struct.unpack_from("<Q", body, 8 * number)[0]
-            break
-        at += 4 + length
+    wanted = [place for place, value in enumerate(values) if value == _FULL]
+    body = next((body for kind, body in _extras(extra) if kind == 1), None) if wanted else None
+    if body is not None:
+        if len(body) < 8 * len(wanted):
+            raise FormatError("a file in the archive lacks its 64-bit size")
+        for number, place in enumerate(wanted):
+            values[place] = struct.unpack_from("<Q", body, 8 * number)[0]
     return values[0], values[1], values[2]
+
+
+def _extras(extra: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the extra fields of an entry of the table."""
+    at = 0
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<HH", extra, at)
+        yield kind, extra[at + 4 : at + 4 + length]
+        at += 4 + length
 
 
 def _name(raw: bytes, flags: int) -> str:

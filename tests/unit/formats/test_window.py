@@ -78,9 +78,13 @@ def test_a_header_is_held_up_to_a_limit() -> None:
 
 def test_archives_in_archives_end() -> None:
     data = b"text"
-    for _ in range(30):
+    for depth in range(30):
         data = zipped({"a": data})
-    assert look(window(data)).format == "zip"
+        if depth < 8:
+            assert look(window(data)).format == "zip"
+        else:
+            with pytest.raises(FormatError, match="nested deeper than 8"):
+                look(window(data))
 
 
 @pytest.mark.parametrize("size", [1, 65_535, 65_536, 65_537, 200_000])
