@@ -148,7 +148,7 @@ FILES = {
     "keras-metadata": Target(window(savedmodel.read_layers), samples("metadata")),
     "graph": Target(window(savedmodel.read_graph), samples("graph.pb")),
     "checkpoint": Target(window(savedmodel.read_index), samples("variables.index")),
-    "hdf5": Target(window(hdf5.read), samples(".h5")),
+    "hdf5": Target(window(hdf5.walk), samples(".h5")),
     "keras": Target(window(keras.read_hdf5), samples("lambda.h5", "latest.h5")),
     "keras-config": Target(_keras_config, _keras_seeds),
     "zip": Target(_zips, samples("keras.keras", "skops")),

@@ -12,7 +12,7 @@ from typing import Final
 from steelyard.errors import FormatError
 from steelyard.formats import hdf5_heaps
 from steelyard.formats.pickles import follow
-from steelyard.formats.report import MAX_LISTED, FormatReport, Tensor, elements, shown
+from steelyard.formats.report import MAX_LISTED, Tensor, elements, shown
 from steelyard.formats.window import Cursor, Window
 
 MAGIC: Final = b"\x89HDF\r\n\x1a\n"
@@ -72,28 +72,11 @@ def claims(window: Window, head: bytes) -> bool:
     return False
 
 
-def read(window: Window) -> FormatReport:
-    """Read the datasets' places, types and shapes.
+def walk(window: Window) -> Content:
+    """Return all datasets with their types and shapes, and what is in attributes.
 
     Raises:
         FormatError: it is cut off, refers to other files, or its objects are too many or nested too deeply.
-    """
-    found = walk(window)
-    return FormatReport(
-        format="hdf5",
-        code=found.why,
-        tensors=tuple(found.tensors),
-        count=found.count,
-        parameters=found.parameters,
-        notes=tuple(found.notes),
-    )
-
-
-def walk(window: Window) -> Content:
-    """Return all datasets, and the root's attributes.
-
-    Raises:
-        FormatError: as :func:`read`.
     """
     base = _MATLAB_BLOCK if _is_matlab(window) else 0
     whole, window = window.size, window.sub(base, window.size - base) if base else window

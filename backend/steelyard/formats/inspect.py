@@ -195,11 +195,13 @@ def _with_members(
 ) -> FormatReport:
     """Return a report that also knows what the files of an archive would run; but for those that were read."""
     notes, looked_at, left = dict.fromkeys(found.notes), 0, _UNPACKED
-    for name in sorted(archive.entries, key=lambda name: not name.lower().endswith(_FIRST)):
+    for name in sorted(
+        archive.entries, key=lambda name: (not name.lower().endswith(_FIRST), archive.entries[name].size)
+    ):
         if found.code is not None:
             break
         entry = archive.entries[name]
-        if is_read(name) or _is_media(archive.head(name, 16)):
+        if is_read(name) or plain.is_media(name, archive.head(name, 16)):
             continue
         if looked_at >= _LOOKED_AT:
             notes[f"only the first {_LOOKED_AT} files in it were looked at"] = None
@@ -226,7 +228,7 @@ def _tar(window: Window) -> FormatReport:
     code, notes, looked_at = None, list[str](), 0
     for name, start, size in tars.members(window):
         inner = window.sub(start, size)
-        if code is not None or _is_media(inner.at(0, min(size, 16))):
+        if code is not None or plain.is_media(name, inner.at(0, min(size, 16))):
             continue
         if looked_at < _LOOKED_AT:
             code = _code_of(inner, name, whole=True)
@@ -252,12 +254,6 @@ def _tar_code(window: Window) -> str | None:
     return code
 
 
-def _is_media(head: bytes) -> bool:
-    """Whether a file is a picture, or the like, that nobody takes for a model."""
-    found = plain.by_magic(head)
-    return found is not None and found.code is None
-
-
 def _code_of(inner: Window, name: str, *, whole: bool) -> str | None:
     """Return why a file within an archive, or the beginning of it, runs code."""
     try:
@@ -265,8 +261,8 @@ def _code_of(inner: Window, name: str, *, whole: bool) -> str | None:
     except FormatError as exc:
         if inner.spent:
             raise
-        if plain.is_text(inner):
-            return None  # whatever is wrong with a text, it harms nobody who does not read it
+        if plain.is_inert(inner):
+            return None  # whatever is wrong with such a text, no loader acts upon it
         raise FormatError(f"{name[:80]!a} in it: {exc}") from exc
     return f"{name[:80]!a} in it: {why}" if why else None
 

@@ -58,7 +58,7 @@ def read_hdf5(window: Window) -> FormatReport:
     """Read an HDF5 file; a model if it has a configuration.
 
     Raises:
-        FormatError: as of :func:`steelyard.formats.hdf5.read`.
+        FormatError: as of :func:`steelyard.formats.hdf5.walk`.
     """
     found = hdf5.walk(window)
     config = found.attributes.get("model_config")

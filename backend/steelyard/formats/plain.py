@@ -32,6 +32,9 @@ _MAGIC: Final = (
     (b"RIFF", "riff", None), (b"OggS", "ogg", None), (b"fLaC", "flac", None),
     (b"SQLite format 3\0", "sqlite", None), (b"%PDF-", "pdf", None),
 )  # fmt: skip
+_MEDIA: Final = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".wav", ".avi", ".ogg", ".oga", ".flac", ".pdf")
+# Of Keras, of tokenizers, of jsonpickle; or spelt otherwise.
+_ACTED_UPON: Final = re.compile(rb"class_name|chat_template|py/|\\u00")
 _FLAGS: Final = tuple(bytes((flags, 0, 0, 0)) for flags in range(4))
 _MOBILE: Final = "it is TorchScript for small machines, a program with weights"
 _BYTECODE: Final = "it is compiled Python, which runs when it is imported"
@@ -90,6 +93,19 @@ def by_magic(head: bytes) -> FormatReport | None:
     if head[4:8] == b"PTMF":
         return FormatReport(format="torchscript", code=_MOBILE)
     return objects(head)
+
+
+def is_media(name: str, head: bytes) -> bool:
+    """Whether a file is a picture, or the like, by its name and its first bytes, and so nothing that is loaded as a model."""
+    found = by_magic(head) if name.lower().endswith(_MEDIA) else None
+    return found is not None and found.code is None
+
+
+def is_inert(window: Window) -> bool:
+    """Whether a file is a text without a word that loaders of JSON act upon, as far as they are known here."""
+    if window.size > _MAX_DEPTH_JSON or not is_text(window):
+        return False
+    return _ACTED_UPON.search(window.at(0, window.size)) is None
 
 
 def objects(head: bytes) -> FormatReport | None:

@@ -239,12 +239,24 @@ def test_a_damaged_file_in_an_archive_is_named() -> None:
     with pytest.raises(FormatError, match="'b.h5' in it: its addresses"):
         look(zipped({"b.h5": b"\x89HDF\r\n\x1a\n" + bytes(20)}))
     assert look(zipped({"b.json": b'{"a": 1, "a": 2}'})).declared == "zip"
+    for text in (
+        b'{"a": 1, "a": 2, "class_name": "Lambda"}',
+        b'{"chat_template": ' + b"[" * 3000,
+        b'{"a": 1, "a": "\\u0063"}',
+    ):
+        with pytest.raises(FormatError, match="'b.json' in it: its JSON"):
+            look(zipped({"b.json": text}))
 
 
 def test_pictures_do_not_count() -> None:
     pictures = {f"{number}.png": b"\x89PNG\r\n\x1a\n" + bytes(30) for number in range(2500)}
     for data in (zipped(pictures | {"z.dat": CALL}), tarred(pictures | {"z.dat": CALL})):
         assert look(data).code
+    behind = b"\x89PNG\r\n\x1a\n" + bytes(504) + b"\x89HDF\r\n\x1a\n" + bytes(100)
+    with pytest.raises(FormatError, match="'a.h5' in it: bytes stand before"):
+        look(zipped({"a.h5": behind}))
+    large = {f"{number}.txt": bytes([32 + number]) * (3 << 20) for number in range(30)}
+    assert look(zipped(large | {"model.json": LAMBDA}, zipfile.ZIP_DEFLATED)).code
     texts = {f"{number}.txt": b"text" for number in range(2500)}
     assert "only the first 2000" in look(zipped(texts | {"z.dat": CALL})).notes[0]
     assert look(zipped(texts | {"z.pkl": CALL})).code
