@@ -139,6 +139,24 @@ def _described(*attributes: bytes) -> bytes:
     return header(*attributes, message(0, bytes(free)))
 
 
+def with_attribute(name: str, value: bytes, *, flags: int = 0) -> bytes:
+    """Return a file with a group that has a text of fixed size."""
+    kind = _sized(b"\x13", len(value) or 1)
+    return _grouped(attribute(name.encode(), value or b"\0", kind=kind, flags=flags))
+
+
+def with_text(name: str, value: bytes) -> bytes:
+    """Return a file with a group that has a text that lies in a heap."""
+    return _grouped(attribute(name.encode(), _place(len(value)))) + heap(value)
+
+
+def _grouped(item: bytes) -> bytes:
+    """Return a file with a group that has an attribute, filled up so that a heap behind it is at its place."""
+    place = _ROOT_AT + len(header(link(b"g", 0)))
+    free = _HEAP_AT - place - len(header(item, message(0, b"")))
+    return hdf5(header(link(b"g", place)), header(item, message(0, bytes(max(0, free)))))
+
+
 def _many() -> bytes:
     """Return a file of more groups than are followed."""
     count = 100_001

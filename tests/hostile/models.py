@@ -429,7 +429,11 @@ def _zips() -> Iterator[Case]:
     for what, made in bombs.items():
         yield Case(f"zip: skops schema of {what}", "small", made, FormatError)
     tiring = {f"{number}": b"N0" * 124_999 + b"\xff" for number in range(4)}
-    yield file("zip: pickle behind many values", lambda: zipped({**tiring, "p": SYSTEM + bytes(400_000)}), "more values")
+    yield file(
+        "zip: pickle behind many values",
+        lambda: zipped({**tiring, "p": SYSTEM + bytes(400_000)}),
+        "more values",
+    )
     wrapped = b'{"class_name": "TorchModuleWrapper", "config": {"module": "gASV"}}'
     yield file(
         "zip: keras around a pickle",

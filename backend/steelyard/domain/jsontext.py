@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,9 +17,10 @@ class DuplicateKeyError(ValueError):
 _DEPTH = 64
 _REST = 512
 """Brackets that may remain: in strings, or not closed. So few cannot nest too deeply."""
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_BRACKETS = b"[]{}"
+_CHUNK = 256 << 10
+_BRACKETS, _MARKS = b"[]{}", b'[]{}"'
 _OTHERS = bytes(byte for byte in range(256) if byte not in _BRACKETS)
+_NO_MARKS = bytes(byte for byte in range(256) if byte not in _MARKS)
 
 
 def parse_json(text: bytes, **hooks: Any) -> Any:
@@ -69,19 +69,29 @@ def check_depth(text: bytes) -> None:
     Raises:
         ValueError: it is.
     """
-    rest = _brackets(text)
+    rest = _pruned(text.translate(None, _OTHERS))
     if len(rest) > _REST and b"\0" not in text:  # vocabularies have many in their words
-        rest = _brackets(_STRING.sub(b"", text))
+        rest = _pruned(_outside(text))
     if len(rest) > _REST:
         raise ValueError("nested too deeply")
 
 
-def _brackets(text: bytes) -> bytes:
-    """Return the brackets of a text without the innermost pairs, in as many rounds as anything we read is deep."""
-    rest = text.translate(None, _OTHERS)
+def _pruned(rest: bytes) -> bytes:
+    """Return brackets without the innermost pairs, in as many rounds as anything we read is deep."""
     for _ in range(_DEPTH):
         size = len(rest)
         rest = rest.replace(b"[]", b"").replace(b"{}", b"")
         if len(rest) == size:
             break
     return rest
+
+
+def _outside(text: bytes) -> bytes:
+    """Return the brackets of JSON that stand outside of its strings, as far as a parser comes."""
+    marks = text.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NO_MARKS).replace(b'""', b"")
+    found, inside = bytearray(), 0
+    for start in range(0, len(marks), _CHUNK):
+        parts = marks[start : start + _CHUNK].split(b'"')
+        found += b"".join(parts[inside::2])
+        inside ^= (len(parts) - 1) & 1
+    return bytes(found)

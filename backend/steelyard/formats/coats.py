@@ -114,13 +114,13 @@ def unpacked(window: Window, coat: str, most: int = HEAD) -> Unpacked:
     Raises:
         FormatError: they are damaged from the first one on.
     """
-    window.step(most // 64)
     data = window.at(0, min(window.size, most))
     if coat == "lz4":
         found, ended = _lz4(data, most)
         sound = True
     else:
         found, ended, sound = _streams(window, coat, bytearray(data), most)
+    window.step((len(data) + len(found)) // 512)
     return Unpacked(found, ended and len(found) < most and len(data) == window.size, sound)
 
 

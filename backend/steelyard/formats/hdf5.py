@@ -5,7 +5,7 @@ Read are superblocks 0 to 3, object headers 1 and 2, groups by symbol table and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,8 +25,11 @@ _NONE: Final = 0xFFFF_FFFF_FFFF_FFFF
 _DATASPACE, _LINK_INFO, _DATATYPE, _EXTERNAL, _LINK, _LAYOUT = 0x01, 0x02, 0x03, 0x07, 0x06, 0x08
 _ATTRIBUTE, _CONTINUE, _SYMBOLS, _ATTRIBUTES = 0x0C, 0x10, 0x11, 0x15
 _SHARED: Final = 2
-_PSEUDOATOM: Final = "PSEUDOATOM"
-"""Of a dataset of PyTables: what its values are made of; ``object`` are pickles."""
+# Of a dataset of PyTables, by attribute: whether its values are pickles.
+_OBJECTS: Final[dict[str, Callable[[bytes], bool]]] = {
+    "PSEUDOATOM": lambda value: value not in (b"vlstring", b"vlunicode"),
+    "FLAVOR": lambda value: value.lower() == b"object",
+}
 _KEPT: Final = ("model_config", "training_config", "keras_version")
 
 
@@ -40,7 +43,7 @@ class Content:
         parameters: numbers in them.
         attributes: the texts that Keras keeps in the root group's attributes, by name.
         pickled: an attribute that is a pickle, or says that its dataset holds some; nothing if there is none.
-        hidden: whether the root group has attributes that are not read.
+        hidden: whether there are attributes that are not read.
         notes: what was not read.
     """
 
@@ -173,7 +176,7 @@ class _Reader:
                 self._follow(self._link(Cursor(self.window, *place)), path, depth)
 
     def _unread(self, what: str, form: str, path: str) -> None:
-        self.found.hidden |= what != "links" and not path
+        self.found.hidden |= what != "links"
         self.found.notes[f"{what} of {path[:80] or 'the root'!a} in the {form} form are not read"] = None
 
     def _symbols(self, tree: int, heap: int) -> Iterator[tuple[str, int]]:
@@ -226,6 +229,7 @@ class _Reader:
 
     def _attribute(self, cursor: Cursor, path: str) -> None:
         """Keep a text of the root that Keras reads, and note a pickle, which PyTables loads."""
+        self.window.step(2)
         version, flags = cursor.number("<B"), cursor.number("<B")
         sizes = [cursor.number("<H") for _ in range(3)]
         cursor.skip(1 if version == 3 else 0)
@@ -239,18 +243,28 @@ class _Reader:
         cursor.skip(whole[0] - sizes[0])
         kind, width = _dtype(Cursor(self.window, start + whole[0], start + whole[0] + sizes[1]))
         cursor.skip(whole[1] + whole[2])
-        if kind == "text" and kept and not shared:
-            value = self._heap_text(cursor) if cursor.left >= 16 else b""
+        value = b""
+        if kind == "text" and not shared:
+            value = self._text_of(cursor, kept)
         elif kind == "bytes" and width <= min(_MAX_VALUE, cursor.left) and not shared:
             value = cursor.take(width).rstrip(b"\0")
-        else:
-            if kept or shared:
-                self._unread("attributes", "shared" if shared else kind, path)
+        elif kept or shared:
+            self._unread("attributes", "shared" if shared else kind, path)
             return
         if kept:
             self.found.attributes[name] = value
-        elif (name == _PSEUDOATOM and value == b"object") or follow(self.window.inner(value)).acts:
+        inside = follow(self.window.inner(value))
+        objects = _OBJECTS.get(name)
+        if inside.acts or inside.endless or (objects is not None and objects(value)):
             self.found.pickled = f"{path}/{name}"
+
+    def _text_of(self, cursor: Cursor, kept: bool) -> bytes:
+        try:
+            return self._heap_text(cursor) if cursor.left >= 16 else b""
+        except FormatError:
+            if kept or self.window.spent:
+                raise
+            return b""
 
     def _heap_text(self, cursor: Cursor) -> bytes:
         size, place, index = cursor.number("<I"), cursor.number("<Q"), cursor.number("<I")

@@ -19,6 +19,7 @@ _ATTRIBUTES: Final = 8
 _SIZES: Final = {_HUGE: 24, _LINKS: 11, _ATTRIBUTES: 17}
 _NONE: Final = 0xFFFF_FFFF_FFFF_FFFF
 _MAX_DEPTH: Final = 16
+_MAX_HUGE: Final = 4096
 _SHARED: Final = 2
 _CHECKSUM: Final = 4
 _NODE_HEAD: Final = 6
@@ -144,6 +145,8 @@ def _heap(window: Window, place: int) -> _Heap | None:
         start, size, number = struct.unpack("<3Q", record)
         window.require(start, size)
         large[number] = (start, start + size)
+        if len(large) > _MAX_HUGE:
+            raise FormatError(f"a heap has more than {_MAX_HUGE} messages of its own place")
     return _Heap(
         window=window, width=width, first=first, largest=largest, offset_size=-(-bits // 8), root=root, rows=rows,
         huge=large, length_size=min((largest.bit_length() + 6) // 8, _bytes_of(largest_message)),

@@ -13,6 +13,8 @@ from steelyard.formats import (
     gguf,
     hdf5,
     keras,
+    members,
+    names,
     numpys,
     onnx,
     parquet,
@@ -27,33 +29,11 @@ from steelyard.formats import (
     zips,
 )
 from steelyard.formats.report import FormatReport
-from steelyard.formats.window import Memory, Source, Window
+from steelyard.formats.window import Source, Window
 
 HEAD: Final = 4096
-_LOOKED_AT: Final = 2000
-"""Most files of an archive that are looked into, but for pictures and the like."""
-_MEMBER: Final = 4 << 20
-"""Most bytes of a compressed file in an archive that are unpacked to look at it."""
-_UNPACKED: Final = 64 << 20
-"""The same of all of them together."""
-_PART: Final = 64 << 10
-"""Bytes that are looked at of those that are larger."""
-# Files that may run code; they are looked into before others.
-_FIRST: Final = (
-    ".npz",
-    ".npy",
-    ".pkl",
-    ".pickle",
-    ".joblib",
-    ".pt",
-    ".pth",
-    ".ckpt",
-    ".bin",
-    ".h5",
-    ".hdf5",
-    ".keras",
-    ".pb",
-)
+_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
+_UNREAD: Final = "programs read it because of its name, and it cannot be read as that here"
 
 Claim = Callable[[Window, bytes], bool]
 Read = Callable[[Window], FormatReport]
@@ -79,17 +59,19 @@ def look(window: Window, name: str = "") -> FormatReport:
     Raises:
         FormatError: as of :func:`inspect`.
     """
+    window.keep()
     found = _look(window, name)
-    expected = _expected(name)
-    if found.code is None and expected is not None and found.format not in expected:
-        return replace(found, code="programs read it because of its name, and it cannot be read as that here")
-    return found
+    expected = names.expected(name)
+    if found.code is not None or expected is None or found.format in expected or not window.size:
+        return found
+    if expected == ("yaml",) and window.at(0, min(window.size, 2)) not in _UTF16:
+        return replace(found, code=plain.tags(window))  # of what is no UTF-8 a part may be read
+    return found if _is_apple(window) else replace(found, code=_UNREAD)
 
 
-def _expected(name: str) -> tuple[str, ...] | None:
-    """Return what a file has to be that is read because of its name; None if it is not."""
-    base = name.rsplit("/", 1)[-1].lower()  # some file systems find a file whatever the case
-    return _BY_NAME.get(base, _BY_NAME.get(base[base.rfind(".") :]))
+def _is_apple(window: Window) -> bool:
+    """Whether this is what macOS keeps beside a file and names alike (``._model.keras``). Source: RFC 1740, AppleDouble."""
+    return window.at(0, min(window.size, 4)) == b"\0\x05\x16\x07"
 
 
 def _look(window: Window, name: str) -> FormatReport:
@@ -134,11 +116,11 @@ def _coated(window: Window, coat: str) -> FormatReport | None:
     found = _unpacked(window, coat, coats.HEAD)
     if found is None:
         return None
-    head = Window(Memory(found.data), len(found.data))
+    head = window.inner(found.data)
     first = pickles.first_of(head)
-    if first.cut and not found.whole:
+    if not found.whole and (first.cut or tars.claims(head, found.data[:HEAD])):
         found = _unpacked(window, coat, coats.DEEPER) or found
-        head = Window(Memory(found.data), len(found.data))
+        head = window.inner(found.data)
         first = pickles.first_of(head)
     data = found.data
     likely = coats.is_likely(window.at(0, min(window.size, coats.HEADER)))
@@ -153,13 +135,13 @@ def _coated(window: Window, coat: str) -> FormatReport | None:
         return replace(objects, format=f"{objects.format}+{coat}")
     if coat in coats.WEAK and not (data and found.sound and likely):
         return None
-    code, notes = None, ("only the beginning of what is inside was looked at",)
+    notes = () if found.whole else ("only the beginning of what is inside was looked at",)
     if tars.claims(head, data[:HEAD]):
-        code = _tar_code(head)
-        return FormatReport(format=f"tar+{coat}", code=code, notes=notes)
+        inside = _read_tar(head, part=not found.whole)
+        return replace(inside, format=f"tar+{coat}", notes=(*notes, *inside.notes))
     if numpys.claims(head, data[:HEAD]):
-        return FormatReport(format=f"npy+{coat}", code=numpys.read_head(data[: numpys.MAX_HEAD]), notes=notes)
-    return FormatReport(format=coat, code=code, notes=notes)
+        return FormatReport(format=f"npy+{coat}", code=numpys.why(head), notes=notes)
+    return FormatReport(format=coat, notes=notes)
 
 
 def _unpacked(window: Window, coat: str, most: int) -> coats.Unpacked | None:
@@ -194,115 +176,30 @@ def _with_members(
     found: FormatReport, archive: zips.Archive, *, is_read: Callable[[str], bool] = lambda _: False
 ) -> FormatReport:
     """Return a report that also knows what the files of an archive would run; but for those that were read."""
-    notes, looked_at, left = dict.fromkeys(found.notes), 0, _UNPACKED
-    for name in sorted(
-        archive.entries, key=lambda name: (not name.lower().endswith(_FIRST), archive.entries[name].size)
-    ):
-        if found.code is not None:
-            break
-        entry = archive.entries[name]
-        if is_read(name) or plain.is_media(name, archive.head(name, 16)):
-            continue
-        if looked_at >= _LOOKED_AT:
-            notes[f"only the first {_LOOKED_AT} files in it were looked at"] = None
-            break
-        looked_at += 1
-        inner = archive.open(name)
-        whole = inner is not None or entry.size <= min(_MEMBER, left)
-        if inner is None:
-            size = entry.size if whole else _PART
-            data = archive.head(name, size)
-            archive.window.step(len(data) // 1024)
-            left -= len(data)
-            inner = archive.window.inner(data)
-        if not whole and pickles.first_of(inner).cut:
-            archive.window.step(coats.DEEPER // 64)
-            inner = archive.window.inner(archive.head(name, coats.DEEPER))
-        if not whole:
-            notes["of large compressed files in it only the beginning was looked at"] = None
-        found = replace(found, code=_code_of(inner, name, whole=whole))
-    return replace(found, notes=tuple(notes))
+    if found.code is not None:
+        return found
+    sizes = {name: entry.size for name, entry in archive.entries.items() if not is_read(name)}
+    code, notes = members.code_of(archive.window, sizes, archive.begin, look)
+    return replace(found, code=code, notes=(*found.notes, *notes))
 
 
 def _tar(window: Window) -> FormatReport:
-    code, notes, looked_at = None, list[str](), 0
-    for name, start, size in tars.members(window):
-        inner = window.sub(start, size)
-        if code is not None or plain.is_media(name, inner.at(0, min(size, 16))):
-            continue
-        if looked_at < _LOOKED_AT:
-            code = _code_of(inner, name, whole=True)
-        else:
-            notes = [f"only the first {_LOOKED_AT} files in it were looked at"]
-        looked_at += 1
-    return FormatReport(format="tar", code=code, notes=tuple(notes))
+    return _read_tar(window, part=False)
 
 
-def _tar_code(window: Window) -> str | None:
-    """Return why one of the first files of a tar, of which this is the beginning, runs code.
-
-    Raises:
-        FormatError: no file is in it so far.
-    """
-    code, seen = None, False
-    for name, start, size in tars.members(window, part=True):
-        seen = True
-        inner = window.sub(start, min(size, window.size - start))
-        code = code or _code_of(inner, name, whole=inner.size == size)
-    if not seen and window.size >= coats.HEAD:
+def _read_tar(window: Window, *, part: bool) -> FormatReport:
+    places = {name: (start, size) for name, start, size in tars.members(window, part=part)}
+    if part and not places:
         raise FormatError(f"it is a compressed tar, and no file begins in its first {window.size} bytes")
-    return code
+
+    def begin(name: str, _: int) -> Window:
+        start, size = places[name]
+        return window.sub(start, min(size, window.size - start))
+
+    code, notes = members.code_of(window, {name: size for name, (_, size) in places.items()}, begin, look)
+    return FormatReport(format="tar", code=code, notes=notes)
 
 
-def _code_of(inner: Window, name: str, *, whole: bool) -> str | None:
-    """Return why a file within an archive, or the beginning of it, runs code."""
-    try:
-        why = look(inner, name).code if whole else _code_of_part(inner, name)
-    except FormatError as exc:
-        if inner.spent:
-            raise
-        if plain.is_inert(inner):
-            return None  # whatever is wrong with such a text, no loader acts upon it
-        raise FormatError(f"{name[:80]!a} in it: {exc}") from exc
-    return f"{name[:80]!a} in it: {why}" if why else None
-
-
-def _code_of_part(inner: Window, name: str) -> str | None:
-    head = inner.at(0, min(inner.size, HEAD))
-    first = pickles.first_of(inner)
-    if pickles.is_pickle(first, inner.size, part=True):
-        return pickles.why(first)
-    magic = plain.by_magic(head)
-    if magic is not None and magic.code:
-        return magic.code
-    if numpys.claims(inner, head):
-        return numpys.read_head(inner.at(0, min(inner.size, numpys.MAX_HEAD)))
-    if plain.kind_of(name) == "yaml" and (code := plain.tags(inner)):
-        return code
-    if head[:4] == b"PK\x03\x04" or head[:8] == hdf5.MAGIC or _expected(name) not in (None, ("yaml",)):
-        return "it may, and is compressed and larger than what is looked at here"
-    return None
-
-
-_ZIPS: Final = ("zip", "npz", "skops", "keras", "pytorch", "torchscript", "pytorch-export")
-# Read because of their names, by loaders that are less strict than we are; and the formats that they have here, if any.
-_BY_NAME: Final[dict[str, tuple[str, ...]]] = {
-    "saved_model.pb": ("tf-savedmodel",),
-    "saved_model.pbtxt": (),
-    "saved_model.cpb": (),
-    "keras_metadata.pb": ("keras-metadata",),
-    ".keras": ("keras", "keras-hdf5"),
-    ".zip": _ZIPS,
-    ".skops": _ZIPS,
-    ".yaml": ("yaml",),
-    ".yml": ("yaml",),
-    ".rds": (),
-    ".rda": (),
-    ".rdata": (),
-    ".nemo": (),
-    ".mar": (),
-    ".pt2": (),
-}
 _READERS: Final[tuple[tuple[str, Claim, Read], ...]] = (
     ("safetensors", safetensors.claims, safetensors.read),
     ("onnx", onnx.claims, onnx.read),

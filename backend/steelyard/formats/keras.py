@@ -68,7 +68,9 @@ def read_hdf5(window: Window) -> FormatReport:
     version = found.attributes.get("keras_version", b"").decode("ascii", "replace")
     code = code or found.why
     if found.hidden and not code:
-        code = "its attributes cannot be read here, and may describe layers that hold Python code"
+        code = (
+            "its attributes cannot be read here, and may be pickles, or describe layers that hold Python code"
+        )
     return FormatReport(
         format="hdf5" if config is None else "keras-hdf5",
         code=code,

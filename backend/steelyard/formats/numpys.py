@@ -12,7 +12,7 @@ from steelyard.formats.zips import Archive
 
 MAX_HEADER: Final = 64 << 10
 MAX_HEAD: Final = 12 + MAX_HEADER
-"""Bytes that hold any header."""
+_SMALL: Final = 4096
 _MAGIC: Final = b"\x93NUMPY"
 _HEADER: Final = re.compile(
     r"\{\s*'descr':\s*(?P<descr>'[^']{1,40}'|\[.*\])\s*,\s*'fortran_order':\s*(?:True|False)\s*,"
@@ -42,7 +42,8 @@ def read(window: Window) -> FormatReport:
     tensors: list[Tensor] = []
     at = 0
     while True:
-        tensor, size, start = _array(window.at(at, min(window.size - at, MAX_HEAD)))
+        window.step()
+        tensor, size, start = _array(_begin(window, at))
         tensors.append(tensor)
         if size is None:
             break  # of records and objects the length is not known
@@ -61,13 +62,19 @@ def read(window: Window) -> FormatReport:
     )
 
 
-def read_head(head: bytes) -> str | None:
-    """Return why an array that begins so runs code when it is loaded, or None.
+def why(window: Window) -> str | None:
+    """Return why arrays that stand at the beginning of a file, which may go on, run code when they are loaded, or None.
 
     Raises:
-        FormatError: as :func:`read`.
+        FormatError: as of :func:`read`, for their headers.
     """
-    return _WHY if _array(head)[0].dtype == "object" else None
+    at: int | None = 0
+    while at is not None and window.size - at > 6 and window.at(at, 6) == _MAGIC:
+        tensor, size, start = _array(_begin(window, at))
+        if tensor.dtype == "object":
+            return _WHY
+        at = None if size is None else at + start + size
+    return None
 
 
 def read_archive(archive: Archive) -> FormatReport:
@@ -80,7 +87,10 @@ def read_archive(archive: Archive) -> FormatReport:
     objects: list[str] = []
     parameters = 0
     for name, entry in archive.entries.items():
-        tensor, size, start = _array(archive.head(name, MAX_HEAD), name)
+        head = archive.head(name, _SMALL)
+        if _length(head) > len(head) == _SMALL:
+            head = archive.head(name, min(_length(head), MAX_HEAD))
+        tensor, size, start = _array(head, name)
         if size is not None and start + size != entry.size:
             raise FormatError(f"array {name[:80]!a} needs {size} bytes, and it has {entry.size - start}")
         parameters += elements(tensor.shape)
@@ -95,6 +105,18 @@ def read_archive(archive: Archive) -> FormatReport:
         count=len(archive.entries),
         parameters=parameters,
     )
+
+
+def _begin(window: Window, at: int) -> bytes:
+    """Return a header, if it is not too long."""
+    head = window.at(at, min(window.size - at, 12))
+    return window.at(at, min(window.size - at, _length(head), MAX_HEAD))
+
+
+def _length(head: bytes) -> int:
+    """Return how long magic and header are, as it is declared."""
+    old = head[6:7] == b"\1"
+    return (10 if old else 12) + int.from_bytes(head[8:10] if old else head[8:12], "little")
 
 
 def _array(head: bytes, name: str = "") -> tuple[Tensor, int | None, int]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from steelyard.domain.jsontext import DuplicateKeyError, check_depth, unique
 from steelyard.errors import FormatError
-from steelyard.formats import jsons, keras_config, templates
+from steelyard.formats import jsons, keras_config, names, templates
 from steelyard.formats.report import FormatReport
 from steelyard.formats.window import Window
 
@@ -34,16 +34,21 @@ _MAGIC: Final = (
 )  # fmt: skip
 _MEDIA: Final = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".wav", ".avi", ".ogg", ".oga", ".flac", ".pdf")
 # Of Keras, of tokenizers, of jsonpickle; or spelt otherwise.
-_ACTED_UPON: Final = re.compile(rb"class_name|chat_template|py/|\\u00")
+_ACTED_UPON: Final = re.compile(rb"class_name|chat_template|py/|\\u00[2-7]")
 _FLAGS: Final = tuple(bytes((flags, 0, 0, 0)) for flags in range(4))
 _MOBILE: Final = "it is TorchScript for small machines, a program with weights"
 _BYTECODE: Final = "it is compiled Python, which runs when it is imported"
 _JSONPICKLE: Final = "it is objects of jsonpickle, whose loader imports and calls what they name"
 _MLFLOW: Final = "MLflow imports the module that it names, or the code beside it, when the model is loaded"
-# In YAML of MLflow: a loader that is not of its own, code of the model's own, or letters that are written otherwise.
+# In YAML of MLflow: a loader that is not of its own, code of the model's own, and keys that are spelt in a way that it does not write.
 _OWN_LOADER: Final = re.compile(
-    rb"loader_module['\"]?\s*:\s*+['\"]?+(?!mlflow\.)|(?<![\w.-])code['\"]?\s*:\s*(?!null\b|~)[^\s]|\\[xuU]"
+    rb"loader_module['\"]?\s*:\s*+['\"]?+(?!mlflow\.)"
+    rb"|(?<![\w.-])(?:code|model_code_path)['\"]?\s*:\s*(?!null\b|~)[^\s]"
+    rb"|\\(?:x[2-7]|u00[2-7]|U000000[2-7]|[\r\n])|(?:^|[\s{,\[])(?:\?\s|\*[^\s,:]+\s*:)",
+    re.MULTILINE,
 )
+# The key of an object of jsonpickle, however it is spelt.
+_PY: Final = re.compile(rb'"(?:p|\\u0070)(?:y|\\u0079)(?:/|\\/|\\u002[fF])')
 _R: Final = (
     "it is objects of R, which hold functions; R before 4.4 runs code by reading them (CVE-2024-27322)"
 )
@@ -83,6 +88,10 @@ _TEXTS: Final = {
 }  # fmt: skip
 
 
+class TextError(FormatError):
+    """A text is not what its name says."""
+
+
 def by_magic(head: bytes) -> FormatReport | None:
     """Return what a file is by its first bytes, or None."""
     for magic, name, code in _MAGIC:
@@ -117,7 +126,7 @@ def objects(head: bytes) -> FormatReport | None:
 
 def _is_bytecode(head: bytes) -> bool:
     """Whether this is what Python compiles to: its number, then a line's end; flags and 8 bytes, or a time and a size, or a time; code."""
-    if len(head) < 16 or head[2:4] != b"\r\n":
+    if len(head) < 16 or head[2:4] != b"\r\n" or b"\0" not in head[:16]:
         return False
     if head[1] in (0x0C, 0x0D, 0x0E, 0x0F) and head[4:8] in _FLAGS:
         return True
@@ -156,8 +165,8 @@ def text(window: Window, name: str) -> FormatReport:
     form = kind_of(name)
     if form == "json":
         return _json(window, name)
-    if name.rsplit("/", 1)[-1].lower() == "mlmodel":
-        return FormatReport(format="yaml", code=_mlflow(window))
+    if names.base(name) == "mlmodel":
+        return FormatReport(format="mlmodel", code=_mlflow(window))
     look = {"jinja": _template, "yaml": tags}.get(form)
     return FormatReport(format=form, code=look(window) if look else None)
 
@@ -195,24 +204,24 @@ def _json(window: Window, name: str) -> FormatReport:
     """Return what a text is that is JSON by its name; also a model of Keras, of which there may be nothing else (``to_json``)."""
     form = FormatReport(format="json")
     unseen = _TOO_LARGE if name.rsplit("/", 1)[-1].lower() in _LOADED else None
-    if window.size > _MAX_DEPTH_JSON:
-        return replace(form, code=unseen)
-    raw = window.at(0, window.size)
+    raw = window.at(0, min(window.size, _MAX_DEPTH_JSON))
+    if window.size > len(raw):
+        return replace(form, code=_JSONPICKLE if _PY.search(raw) else unseen)
     try:
         check_depth(raw)
     except ValueError as exc:
-        raise FormatError("its JSON is nested too deeply") from exc
+        raise TextError("its JSON is nested too deeply") from exc
     if window.size > _MAX_JSON or jsons.values(raw) > jsons.MAX_VALUES:
         templated = b'"chat_template"' in raw
         found = templates.why(raw.decode("utf-8", "replace")) if templated else None
-        return replace(form, code=found or (_JSONPICKLE if b'"py/' in raw else unseen))
+        return replace(form, code=found or (_JSONPICKLE if _PY.search(raw) else unseen))
     try:
         value = json.loads(raw, object_pairs_hook=unique)
     except DuplicateKeyError as exc:
-        raise FormatError("its JSON has a key twice, which two readers read differently") from exc
+        raise TextError("its JSON has a key twice, which two readers read differently") from exc
     except (ValueError, RecursionError):
         return FormatReport(format="text")
-    pickled = (b'"py' in raw or b"\\u00" in raw) and _is_jsonpickle(value)
+    pickled = _PY.search(raw) and _is_jsonpickle(value)
     return replace(form, code=_JSONPICKLE if pickled else _code(value))
 
 

@@ -6,6 +6,7 @@ caller trusts them by name. So these classes are told here; functions that run w
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,7 +17,6 @@ from steelyard.formats.zips import Archive
 
 _SCHEMA: Final = "schema.json"
 _MAX_SCHEMA: Final = 16 << 20
-_HEAD: Final = 64 << 10
 _KNOWN: Final = ("sklearn.", "numpy.", "scipy.")
 # Plain values, and what is made of them.
 _PLAIN: Final = frozenset((
@@ -28,6 +28,12 @@ _PLAIN: Final = frozenset((
 _RUNS: Final = frozenset(
     ("builtins", "code", "ctypes", "importlib", "marshal", "nt", "os", "pickle", "posix", "pty", "runpy", "shutil", "socket", "subprocess", "sys")
 )  # fmt: skip
+# The same in a schema that is not parsed, and letters that are spelt otherwise, which skops does not.
+_NAMES_RUNS: Final = re.compile(
+    rb'"__module__"\s*:\s*"(?:' + b"|".join(name.encode() for name in sorted(_RUNS - {"builtins"})) + rb')[".]'
+    rb'|"__class__"\s*:\s*"(?:__import__|breakpoint|compile|delattr|eval|exec|getattr|input|open|setattr|vars)"|\\u00[4-7]'
+)  # fmt: skip
+_WHY_LARGE: Final = "its schema names what runs what it is given, if its classes are trusted"
 _UNREAD: Final = (
     "its schema is larger than what is read here, and so the classes that skops asks about are not told"
 )
@@ -50,9 +56,10 @@ def read_archive(archive: Archive) -> FormatReport | None:
         FormatError: the schema is damaged, or an array in it holds Python objects or is damaged.
     """
     large = archive.entries[_SCHEMA].size > _MAX_SCHEMA
-    raw = archive.head(_SCHEMA, _HEAD) if large else archive.read(_SCHEMA, _MAX_SCHEMA)
+    raw = archive.head(_SCHEMA, _MAX_SCHEMA) if large else archive.read(_SCHEMA, _MAX_SCHEMA)
     if large or jsons.values(raw) > jsons.MAX_VALUES:
-        return _read_arrays(archive, notes=(_UNREAD,)) if b'"__loader__"' in raw[:_HEAD] else None
+        code = _WHY_LARGE if _NAMES_RUNS.search(raw) else None
+        return _read_arrays(archive, code=code, notes=(_UNREAD,)) if b'"__loader__"' in raw else None
     top = jsons.parse(raw, "the schema")
     if not isinstance(top, dict) or "__loader__" not in top or "__class__" not in top:
         return None

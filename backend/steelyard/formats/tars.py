@@ -67,7 +67,8 @@ def members(window: Window, *, part: bool = False) -> Iterator[tuple[str, int, i
         names.add(name)
         if kind not in (b"0", b"\0", b"5", b"7"):
             raise FormatError(f"{name[:80]!a} in the tar is a link, a device or sparse")
-        folder = kind == b"5" or name.endswith("/") or short.endswith("/")
+        # By its first name a header of the oldest form is one; others may be cut there.
+        folder = kind == b"5" or name.endswith("/") or (kind == b"\0" and short.endswith("/"))
         if folder and size:
             raise FormatError(f"{name[:80]!a} in the tar is a folder with bytes, which not all readers skip")
         if not folder:

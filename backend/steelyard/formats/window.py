@@ -14,6 +14,8 @@ MAX_STEPS: Final = 1_000_000
 """Most values that are read of one file."""
 MAX_NESTING: Final = 8
 """Deepest file within a file."""
+_LOW_READ: Final = 32 << 20
+_LOW_STEPS: Final = 150_000
 _PAGE: Final = 64 << 10
 _BEHIND_SKIP: Final = 1024
 _MAX_AT: Final = 16 << 20
@@ -48,6 +50,7 @@ class Window:
         self._base = 0
         self.size = size
         self.depth = 0
+        self._kept = b""
         self._budget = _Budget(read, steps)
 
     def sub(self, offset: int, size: int) -> Window:
@@ -61,7 +64,7 @@ class Window:
             raise FormatError(f"files are nested deeper than {MAX_NESTING} levels")
         other = Window.__new__(Window)
         other._source, other._base, other.size = self._source, self._base + offset, size
-        other.depth, other._budget = self.depth + 1, self._budget
+        other.depth, other._budget, other._kept = self.depth + 1, self._budget, b""
         return other
 
     def inner(self, data: bytes) -> Window:
@@ -92,6 +95,8 @@ class Window:
             FormatError: they are outside, too many at a time, or more than the limit of all.
         """
         self.require(offset, size)
+        if offset + size <= len(self._kept):
+            return self._kept[offset : offset + size]
         if size > _MAX_AT:
             raise FormatError(f"a header of {size} bytes is larger than {_MAX_AT}")
         self._budget.read -= size
@@ -102,6 +107,19 @@ class Window:
         if len(found) != size:
             raise FormatError(f"it ends at byte {offset + len(found)}, before its size")
         return found
+
+    def keep(self) -> None:
+        """Read the first 64 KiB once, for all the readers that begin with them.
+
+        Raises:
+            FormatError: as of :meth:`at`.
+        """
+        self._kept = self.at(0, min(self.size, _PAGE))
+
+    @property
+    def low(self) -> bool:
+        """Whether so little is left of the limits that no further file should be begun."""
+        return self._budget.read < _LOW_READ or self._budget.steps < _LOW_STEPS
 
     @property
     def spent(self) -> bool:

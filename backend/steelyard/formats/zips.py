@@ -27,7 +27,6 @@ _LOCAL: Final = struct.Struct("<4s5H3L2H")
 _LOCATOR: Final = struct.Struct("<4sLQL")
 _END64: Final = struct.Struct("<4sQ2H2L4Q")
 _LOCATES: Final = b"PK\x06\x07"
-_OTHER_NAME: Final = 0x7075
 _COMMENT: Final = 0xFFFF
 _PART: Final = 64 << 10
 _PIECE: Final = 1024
@@ -72,6 +71,19 @@ class Archive:
         if entry is None or not entry.stored:
             return None
         return self.window.sub(entry.start, entry.packed)
+
+    def begin(self, name: str, most: int) -> Window:
+        """Return a file as a window; of one that is compressed at most so many bytes, unpacked.
+
+        Raises:
+            FormatError: as of :meth:`head`; or it is nested too deeply.
+        """
+        stored = self.open(name)
+        if stored is not None:
+            return stored
+        data = self.head(name, min(self.entries[name].size, most))
+        self.window.step(len(data) // 256)
+        return self.window.inner(data)
 
     def read(self, name: str, most: int) -> bytes:
         """Return a whole file, unpacked.
@@ -131,7 +143,7 @@ def open_archive(window: Window) -> Archive:
         )
     raw, at, entries = window.at(table, size), 0, dict[str, Entry]()
     for _ in range(count):
-        window.step()
+        window.step(8)
         entry, length = _entry(window, raw, at, table)
         at += length
         if entry.name in entries:
@@ -221,7 +233,7 @@ def _entry(window: Window, raw: bytes, at: int, table: int) -> tuple[Entry, int]
     raw_name = raw[at + _ENTRY.size : at + _ENTRY.size + names]
     name = _name(raw_name, flags)
     extra = raw[at + _ENTRY.size + names : at + _ENTRY.size + names + extras]
-    if any(kind == _OTHER_NAME and body[5:] != raw_name for kind, body in _extras(extra)):
+    if any(_is_other_name(kind, body, raw_name, name) for kind, body in _extras(extra)):
         raise FormatError(f"{name[:80]!a} in the archive has another name for some readers")
     size, packed, header = _large(extra, size, packed, header)
     if flags & 0x2041 or method not in (0, 8):
@@ -254,6 +266,13 @@ def _large(extra: bytes, size: int, packed: int, header: int) -> tuple[int, int,
         for number, place in enumerate(wanted):
             values[place] = struct.unpack_from("<Q", body, 8 * number)[0]
     return values[0], values[1], values[2]
+
+
+def _is_other_name(kind: int, body: bytes, raw: bytes, name: str) -> bool:
+    """Whether an extra field gives a file another name: Python takes it since 3.13 if its digest is that of the first name."""
+    if kind != 0x7075 or body[:5] != struct.pack("<BL", 1, zlib.crc32(raw)):
+        return False
+    return body[5:] not in (b"", name.encode())
 
 
 def _extras(extra: bytes) -> Iterator[tuple[int, bytes]]:

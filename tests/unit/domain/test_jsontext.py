@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
+import tracemalloc
 
 import pytest
 
+from steelyard.domain import jsontext
 from steelyard.domain.jsontext import decode_json, parse_json
 
 
@@ -40,3 +43,53 @@ def test_what_an_endpoint_may_say_is_parsed(value: object) -> None:
 def test_forty_levels_are_parsed() -> None:
     text = b"[" * 40 + b"]" * 40
     assert parse_json(text) == json.loads(text)
+
+
+def outside(text: bytes) -> bytes:
+    """Return the brackets outside of strings, letter by letter."""
+    found, string, escaped = bytearray(), False, False
+    for letter in text:
+        if escaped:
+            escaped = False
+        elif string and letter == ord("\\"):
+            escaped = True
+        elif letter == ord('"'):
+            string = not string
+        elif not string and letter in b"[]{}":
+            found.append(letter)
+    return bytes(found)
+
+
+def some(chance: random.Random, depth: int = 0) -> object:
+    kind = chance.randrange(5 if depth < 6 else 2)
+    if kind < 2:
+        return "".join(chance.choice('a[]{}"\\,:\n') for _ in range(chance.randrange(8)))
+    if kind == 2:
+        return 1
+    if kind == 3:
+        return [some(chance, depth + 1) for _ in range(chance.randrange(4))]
+    return {str(some(chance, 9)): some(chance, depth + 1) for _ in range(chance.randrange(4))}
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 18])
+def test_brackets_in_strings_do_not_count(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsontext, "_CHUNK", chunk)
+    chance = random.Random(chunk)
+    for _ in range(1000):
+        text = json.dumps(some(chance)).encode()
+        assert jsontext._outside(text) == outside(text)
+    assert parse_json(json.dumps(["[{" * 2000, {"[": "{" * 3000}]).encode()) == [
+        "[{" * 2000,
+        {"[": "{" * 3000},
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", [b'"' + b'\\"' * 500_000, b'""[' * 500_000, b'["' * 500_000, b'"[' * 500_000]
+)
+def test_looking_takes_little_memory(text: bytes) -> None:
+    tracemalloc.start()
+    with pytest.raises(ValueError):
+        parse_json(b"[" * 600 + text)
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()

@@ -9,6 +9,7 @@ import pickle
 import struct
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from steelyard.errors import FormatError
 from steelyard.formats.inspect import inspect
 from steelyard.formats.report import FormatReport
 from steelyard.formats.window import Memory
+from tests.hostile import groups
 from tests.support import torchlike
 from tests.support.archives import CALL, other_name, tar_header, tar_member, two_tables
 
@@ -79,6 +81,10 @@ def test_names_in_unicode() -> None:
     assert look(other_name("a.txt", "a.txt", b"x")).declared == "zip"
     with pytest.raises(FormatError, match="another name for some"):
         look(other_name("a.txt", "config.json", LAMBDA))
+    for extra in (b"\2", b"\1abcd"):  # of another version, or of another first name
+        data = other_name("a.txt", "b.json", LAMBDA)
+        at = data.index(b"up", 40) + 4
+        assert look(data[:at] + extra + data[at + len(extra) :]).declared == "zip"
 
 
 @pytest.mark.parametrize("name", ["model/DATA.PKL", "model/Data.pkl"])
@@ -195,7 +201,7 @@ def test_a_tar_whose_last_file_is_an_archive() -> None:
 
 
 def test_a_compressed_tar_of_headers() -> None:
-    padded = b"".join(tar_header(b"d%d" % number, 0, kind=b"5") for number in range(600))
+    padded = b"".join(tar_header(b"d%d" % number, 0, kind=b"5") for number in range(9000))
     with pytest.raises(FormatError, match="no file begins in its first"):
         look(gzip.compress(padded + tar_member(CALL) + END))
     assert look(gzip.compress(padded[: 512 * 9] + tar_member(CALL) + END)).declared == "tar+gzip+code"
@@ -224,6 +230,24 @@ def test_what_is_told_by_itself_is_told_in_an_archive(name: str, method: int) ->
     for data in (zipped(files, method), tarred(files), zipped({"in.zip": zipped(files, method)})):
         assert name in str(look(data).code)
     assert look(gzip.compress(tarred(files))).declared == "tar+gzip+code"
+
+
+LARGE = {
+    "m.pkl.gz": gzip.compress(np.random.default_rng(2).bytes(5 << 20)),
+    "m.joblib": zlib.compress(np.random.default_rng(3).bytes(5 << 20)),
+    "m.tar": tarred({"a": np.random.default_rng(4).bytes(5 << 20)}),
+    "tokenizer_config.json": b" " * (5 << 20),
+    "chat_template.jinja": b" " * (5 << 20),
+    "MLmodel": b" " * (5 << 20),
+    "b.h5": bytes(512) + b"\x89HDF\r\n\x1a\n" + bytes(5 << 20),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_large_compressed_files_that_may_run_code(name: str) -> None:
+    assert "larger than what is looked at" in str(
+        look(zipped({name: LARGE[name]}, zipfile.ZIP_DEFLATED)).code
+    )
 
 
 @pytest.mark.parametrize("name", ["m.zip", "m.h5", "m.keras", "x.nemo"])
@@ -262,6 +286,91 @@ def test_pictures_do_not_count() -> None:
     assert look(zipped(texts | {"z.pkl": CALL})).code
 
 
+def test_models_are_looked_at_before_others() -> None:
+    empty = {f"{number}.bin": b"" for number in range(2500)}
+    texts = {f"{number}.txt": b"text" for number in range(2500)}
+    large = {f"{number}.bin": b" " * (4 << 20) for number in range(70)}
+    for name in (
+        "tokenizer_config.json",
+        "model.json",
+        "m.pkl.gz",
+        "chat_template.jinja",
+        "d/m.tar",
+        "MLmodel",
+    ):
+        content = (
+            MEMBERS.get(name)
+            or {"chat_template.jinja": b"{{ x.__class__ }}", "MLmodel": b"loader_module: own"}[name]
+        )
+        for data in (zipped(empty | texts | {name: content}), tarred(empty | texts | {name: content})):
+            assert name in str(look(data).code)
+    for name in ("tokenizer_config.json", "m.pkl.gz"):
+        assert name in str(look(zipped(large | {name: MEMBERS[name]}, zipfile.ZIP_DEFLATED)).code)
+    pickles = {f"{number}.pt": b"text" for number in range(2001)}
+    assert "not looked at" in str(look(zipped(pickles)).code)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {f"{number}.txt": b"text\n" * 25_000 for number in range(2000)},
+        {f"{number}.dat": b"\xff\xfb\x90\x44" + bytes(200_000) for number in range(1500)},
+        {f"{number}.json": b"[" + b"1," * 2_200_000 + b"1]" for number in range(60)},
+        {f"{number}.txt.gz": gzip.compress(b"text %d" % number) for number in range(2000)},
+        {f"{number:02}/{number}": zlib.compress(b"blob 5\0hello") for number in range(250)},
+        {f"{number}.csv.gz": gzip.compress(b"Time,x\n1,2\n" * 500_000) for number in range(40)},
+    ],
+    ids=["texts", "sound", "JSON", "gzip", "zlib", "CSV"],
+)
+def test_archives_of_many_honest_files(files: dict[str, bytes]) -> None:
+    assert look(tarred(files)).declared == "tar"
+    assert look(zipped(dict([*files.items()][:500]), zipfile.ZIP_DEFLATED)).declared == "zip"
+
+
+def test_archives_in_archives_end() -> None:
+    """However they are packed, all of them together are looked at under the limits of one file."""
+
+    def nested(count: int, depth: int) -> bytes:
+        data = CALL
+        for _ in range(depth):
+            data = gzip.compress(tarred({f"{number}": data for number in range(count)}))
+        return data
+
+    assert look(nested(1, 3)).declared == "tar+gzip+code"
+    for data in (nested(1, 200), nested(6, 6).replace(b"x", b"y")):
+        try:
+            assert look(data).code
+        except FormatError:
+            pass
+    tiring = gzip.compress(b"N0" * 130_000 + b".x\n")
+    with pytest.raises(FormatError, match="more values"):
+        look(tarred({f"{number}": tiring for number in range(60)}))
+
+
+def test_names_that_are_long() -> None:
+    for length in range(90, 110):
+        name = "d" * length + "/" + "e" * 60 + "/f.txt"
+        for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+            assert look(tarred({name: b"text"}, form)).declared == "tar"
+
+
+def test_what_macos_keeps_beside_files() -> None:
+    beside = b"\0\x05\x16\x07\0\x02\0\0Mac OS X        " + bytes(100)
+    for name in ("__MACOSX/._config.yaml", "._m.zip", "._m.keras", "__init__.zip"):
+        content = beside if "._" in name else b""
+        assert look(zipped({"a.txt": b"x", name: content})).declared == "zip"
+        assert look(tarred({"a.txt": b"x", name: content})).declared == "tar"
+
+
+def test_what_is_behind_much_text_is_no_text() -> None:
+    keras = b" " * 65_536 + zipped({"config.json": LAMBDA}, zipfile.ZIP_DEFLATED)
+    pickled = b"(S'" + b"a" * 70_000 + b"'\n0" + CALL + zipped({"a": b"x"})
+    for name, content in (("m.keras", keras), ("m.pkl", pickled)):
+        for data in (zipped({name: content}), tarred({name: content})):
+            with pytest.raises(FormatError, match="in it: "):
+                look(data)
+
+
 def test_keras_loads_pickles_of_numpy() -> None:
     """Up to Keras 3.8: ``NpzIOStore`` allows them."""
     weights = io.BytesIO()
@@ -279,7 +388,7 @@ def test_programs_of_torch_export(name: str) -> None:
 @pytest.mark.parametrize("name", ["m.nemo", "m.MAR", "m.pt2", "m.zip", "m.skops"])
 def test_what_is_read_by_its_name(name: str) -> None:
     assert look(b"\xff\xfe\1" * 99, name).declared == "binary+code"
-    assert (look(zipped({"a": b"x"}), name).code is None) == (name in ("m.zip", "m.skops"))
+    assert (look(zipped({"a": b"x"}), name).code is None) == (name == "m.zip")
 
 
 # -- arrays ---------------------------------------------------------------------------------------------------------
@@ -293,8 +402,8 @@ def test_arrays_of_many_fields() -> None:
 
 
 def test_several_arrays_under_a_coat() -> None:
-    for dtype, declared in ((float, "npy+gzip"), (object, "npy+gzip+code")):
-        made = io.BytesIO()
+    made = io.BytesIO()
+    for dtype, declared in ((float, "npy+gzip"), ("i4", "npy+gzip"), (object, "npy+gzip+code")):
         np.save(made, np.zeros(2, dtype), allow_pickle=True)
         assert look(gzip.compress(made.getvalue())).declared == declared
 
@@ -310,8 +419,8 @@ def test_arrays_in_a_row() -> None:
     for bad in (made.getvalue()[:200] + b"x", np.lib.format.magic(1, 0) * 2):
         with pytest.raises(FormatError):
             look(bad)
-    with pytest.raises(FormatError, match="larger than anything"):
-        look(made.getvalue()[: 128 + 48] * 5000)
+    many = look(made.getvalue()[: 128 + 48] * 5000)
+    assert many.count == 5000 and len(many.tensors) < 5000
 
 
 # -- honest files -----------------------------------------------------------------------------------------------------
@@ -320,7 +429,7 @@ def test_arrays_in_a_row() -> None:
 def test_vocabularies_of_brackets() -> None:
     words = {f"{'[{' * (number % 7 + 1)}{number}": number for number in range(3000)}
     assert look(json.dumps({"model": {"vocab": words}}).encode(), "tokenizer.json").declared == "json"
-    for nested in (b"[" * 3000, b'{"a":' * 3000, b'["[",' * 3000, b'["\\"[",' * 3000, b'"[' + b"[" * 3000):
+    for nested in (b"[" * 3000, b'{"a":' * 3000, b'["[",' * 3000, b'["\\"[",' * 3000):
         with pytest.raises(FormatError, match="nested too deeply"):
             look(nested, "tokenizer.json")
 
@@ -366,6 +475,10 @@ def test_files_of_matlab(block: bytes) -> None:
             look(block + data[512:], "a.mat")
 
 
+def test_a_text_without_an_end_is_no_json() -> None:
+    assert look(b'"[' + b"[" * 3000, "tokenizer.json").declared == "text"
+
+
 # -- skops ----------------------------------------------------------------------------------------------------------
 
 
@@ -399,6 +512,43 @@ def test_classes_that_skops_asks_about(module: str, name: str, code: bool) -> No
     assert bool(found.notes) == (name != "dict") and all(f"{module}.{name}" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "code"),
+    [("os", "system", True), ("builtins", "exec", True), ("subprocess.x", "run", True), ("builtins", "dict", False), ("osprey", "M", False)],
+)  # fmt: skip
+@pytest.mark.parametrize("size", [300_000, 10_000_000])
+def test_classes_in_a_large_schema(module: str, name: str, code: bool, size: int) -> None:
+    head = b'{"a": [' + b"0," * size + b'0], "__loader__": "DictNode", "x": '
+    item = json.dumps({"__class__": name, "__module__": module, "__loader__": "Node"}).encode()
+    found = look(zipped({"schema.json": head + item + b"}"}), "m.skops")
+    if size == 300_000:
+        assert found.declared == "skops" + "+code" * code
+    else:  # behind what is looked at
+        assert found.declared == "zip+code"
+
+
+# -- HDF5 ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("a", CALL, True), ("keras_version", CALL, True), ("a", b"N0" * 160_000 + CALL, True), ("a", b"text.", False), ("a", b"", False),
+        ("PSEUDOATOM", b"object", True), ("PSEUDOATOM", b"Vobject\n.", True), ("PSEUDOATOM", b"vlstring", False),
+        ("PSEUDOATOM", b"vlunicode", False), ("FLAVOR", b"Object", True), ("FLAVOR", b"numpy", False),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_attributes_that_pytables_loads(name: str, value: bytes, code: bool) -> None:
+    if len(value) < 60_000:
+        assert (look(groups.with_attribute(name, value)).code is not None) == code
+    assert (look(groups.with_text(name, value)).code is not None) == code
+
+
+def test_attributes_of_a_group_that_are_not_read() -> None:
+    assert "cannot be read" in str(look(groups.with_attribute("a", b"text", flags=1)).code)
+
+
 # -- texts and programs ------------------------------------------------------------------------------------------
 
 
@@ -414,11 +564,18 @@ def test_classes_that_skops_asks_about(module: str, name: str, code: bool) -> No
         (b'flavors:\n  python_function:\n    "loader\\x5fmodule": own\n', True),
         (b"flavors:\n  python_function:\n    code: code\n    loader_module: mlflow.sklearn\n", True),
         (b"model_code: x\n", False),
+        (b"flavors:\n  python_function:\n    model_code_path: agent.py\n    loader_module: mlflow.pyfunc.model\n", True),
+        (b"a: &k loader_module\nflavors:\n  python_function:\n    *k : own\n", True),
+        (b"? loader_module # c\n: own\n", True),
+        (b'"loader_\\\n  module": own\n', True),
+        (b'author: "J\\xFCrgen"\nsignature:\n  inputs: \'[{"name": "gr\\u00f6\\u00dfe"}]\'\n', False),
+        (b"RIFF: 1\nloader_module: own\n", True),
     ],
 )  # fmt: skip
 def test_models_of_mlflow(text: bytes, code: bool) -> None:
-    assert look(text, "a/MLmodel").declared == "yaml" + "+code" * code
-    assert look(text, "a/MLmodel.txt").declared == "text"
+    found = look(text, "a/MLmodel")
+    assert (found.code is not None) == code and found.format == ("riff" if text[:4] == b"RIFF" else "mlmodel")
+    assert look(text, "a/b.txt").code is None
 
 
 @pytest.mark.parametrize(
@@ -426,8 +583,9 @@ def test_models_of_mlflow(text: bytes, code: bool) -> None:
     [
         (b'{"py/reduce": [{"py/function": "os.system"}]}', True), (b'[1, {"a": {"p\\u0079/object": "os.x"}}]', True),
         (b'{"a": "py/object"}', False), (b'{"python": 1}', False), (b"[" + b"0," * 300_000 + b'{"py/object": "x"}]', True),
+        (b"[" + b"0," * 300_000 + b'{"p\\u0079\\/object": "x"}]', True), (b'{"py/reduce": [], "x": "' + b"y" * (17 << 20) + b'"}', True),
     ],
-    ids=range(5),
+    ids=range(7),
 )  # fmt: skip
 def test_objects_of_jsonpickle(text: bytes, code: bool) -> None:
     assert look(text, "a.json").declared == "json" + "+code" * code
@@ -440,9 +598,15 @@ def test_objects_of_jsonpickle(text: bytes, code: bool) -> None:
         (b"MZqFpD='\n", "ape+code"), (b"jartsr='\n", "ape+code"), (b"\x10\0\0\0PTMF", "torchscript+code"),
         (b"\0\1\0\0\0\xff\xff\xff\xff\1\0\0\0\0\0\0\0", "dotnet-serialized+code"),
         (b"\xa7\x0d\r\n\2" + bytes(11), "python-bytecode+code"), (b"\x33\x0d\r\n1234\0\0\0\0\xe3", "python-bytecode+code"),
+        (b"OggS{{ x.__class__ }}", "ogg"),
         (b"\x03\xf3\r\n1234c\0\0\0", "python-bytecode+code"), (b"\x03\xf3\r\n1234d\0\0\0", "binary"),
     ],
     ids=lambda value: str(value)[:30],
 )  # fmt: skip
 def test_programs(data: bytes, declared: str) -> None:
     assert look(data + bytes(40)).declared == declared
+
+
+def test_texts_that_begin_as_something_else() -> None:
+    assert look(b"OggS{{ x.__class__ }}", "chat_template.jinja").code
+    assert look(b"a\x0d\r\n0123cccc,1\n", "a.csv").declared == "csv"
