@@ -152,7 +152,7 @@ def _graphs(window: Window) -> int | None:
     """Return how many nodes the GraphDef of a MetaGraphDef has, which may come in parts; None if it is none."""
     nodes = 0
     for place, field in enumerate(fields(window, 0, window.size)):
-        if field.number == 2:
+        if field.number == 2 and field.kind == BYTES:
             inside = _nodes(window, *message(field))
             if inside is None:
                 return None
@@ -170,7 +170,7 @@ def _nodes(window: Window, start: int, end: int) -> int | None:
     """
     nodes = 0
     for place, field in enumerate(fields(window, start, end, depth=1)):
-        if field.number == 1:
+        if field.number == 1 and field.kind == BYTES:
             if not nodes and not _is_node(window, field):
                 return None
             nodes += 1
@@ -180,15 +180,13 @@ def _nodes(window: Window, start: int, end: int) -> int | None:
 
 
 def _is_node(window: Window, node: Field) -> bool:
-    names = [part for part in fields(window, *message(node), depth=2) if part.number in (1, 2)]
-    operators = [part for part in names if part.number == 2]
-    return (
-        len(names) > len(operators) > 0
-        and all(part.kind == BYTES for part in names)
-        and all(
-            part.value <= 1024 and _NAME.fullmatch(window.at(part.start, part.value)) for part in operators
-        )
-    )
+    """Whether a node has a name and an operator, of several the last; what is of another kind readers skip."""
+    parts = [part for part in fields(window, *message(node), depth=2) if part.kind == BYTES]
+    operators = [part for part in parts if part.number == 2]
+    if not operators or not any(part.number == 1 for part in parts):
+        return False
+    last = operators[-1]
+    return last.value <= 1024 and _NAME.fullmatch(window.at(last.start, last.value)) is not None
 
 
 def _first(window: Window, head: bytes) -> list[Field]:

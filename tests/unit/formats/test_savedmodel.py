@@ -62,6 +62,7 @@ def kept(identifier: str, metadata: str | bytes | None) -> bytes:
         (pb(1, pb(5, b"1.15.0")) + pb(2, node()) + pb(3, b"") + pb(5, b""), "tf-metagraph"),
         (pb(1, pb(5, b"1.15.0")) + pb(2, node(op=b"WriteFile")), "tf-metagraph+code"),
         (pb(2, node(op=b"WriteFile")) + pb(1, b""), "tf-metagraph+code"),
+        (pb(2, pb(1, pb(1, b"x") + pb(2, b"of\1") + pb(2, b"WriteFile"))), "tf-metagraph+code"),
         (pb(2, node()) + pb(2, node(op=b"WriteFile")), "tf-metagraph+code"),
         (pb(2, node(op=b"WriteFile")) + pb(2, b""), "tf-metagraph+code"),
         (pb(2, node()) + pb(2, pb(2, pb(1, pb(1, b"") + pb(3, pb(1, b"x") + pb(2, b"WriteFile"))))), "tf-metagraph+code"),
@@ -122,3 +123,11 @@ def test_a_long_file_of_something_else_is_not_refused() -> None:
 def test_an_operator_with_a_name_that_none_has_is_refused() -> None:
     with pytest.raises(FormatError, match="no text of at most 1024 bytes"):
         look(saved(pb(2, node(op=b"ReadFile", more=pb(2, b"A" * 1025)))))
+
+
+def test_fields_of_another_kind_are_refused_where_a_graph_is() -> None:
+    """Protobuf skips them."""
+    for data in (pb(2, node(op=b"WriteFile")) + pb(2, 12), pb(2, 12) + pb(2, node(op=b"WriteFile")),
+                 pb(2, pb(1, pb(1, 5) + pb(1, b"x") + pb(2, 5) + pb(2, b"WriteFile")))):  # fmt: skip
+        with pytest.raises(FormatError, match="is no message"):
+            look(data)
