@@ -228,10 +228,9 @@ def _cards() -> Iterator[Case]:
         "alias": "a: &x [1]\nb: *x", "anchor": "a: &x 1", "tag": "a: !!python/object/apply:os.system ['id']", "local tag": "a: !x 1",
         "laughs": "a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]", "merge": "a: &x {b: 1}\n<<: *x", "directive": "%YAML 1.2\n---\na: 1",
         "two documents": "a: 1\n--- {b: 2}", "key twice": "a: 1\na: 2", "key a list": "? [a]\n: 1", "nested": "a: " + "[" * 40 + "]" * 40,
-        "nested mappings": "".join(" " * n + "a:\n" for n in range(40)), "many": "a: [" + "x," * 11_000 + "]", "large": "a: " + "x" * 70_000,
-        "no mapping": "- a", "tags a mapping": "tags: {a: b}", "title a list": "title: [a]", "many tags": "tags: [" + "x, " * 101 + "y]",
-        "escape": 'a: "\\UDEADBEEF"', "open quote": 'a: "', "tab": "a:\n\t- b", "metrics no list": "model-index: {a: b}",
-        "many metrics": "model-index:\n- results:\n  - metrics: [" + "{type: a, value: 1}, " * 101 + "]",
+        "nested mappings": "".join(" " * n + "a:\n" for n in range(40)), "many": "a: [" + "x," * 61_000 + "]",
+        "no mapping": "- a",
+        "escape": 'a: "\\UDEADBEEF"', "open quote": 'a: "', "tab": "a:\n\t- b",
     }  # fmt: skip
     for what, front in fronts.items():
         data = front if what == "directive" else f"---\n{front}\n---\n# x\n"

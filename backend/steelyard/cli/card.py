@@ -129,7 +129,7 @@ def _card_lines(card: Card | None) -> list[str]:
     return pairs(
         [
             ("title", card.title or ""),
-            ("task", card.task or ""),
+            ("task", ", ".join(card.tasks)),
             ("library", card.framework or ""),
             ("licence", card.licence or ""),
             ("tags", ", ".join(card.tags)),

@@ -61,6 +61,10 @@ def pull_command(
     another version has too is not fetched again. A file that is not what the seller declared is named; one that runs code when it
     is loaded, or is two things at once, without having been declared so is refused.
     """
+    if exclude and any(sign in name for name in filenames for sign in "*?["):
+        raise InputError(
+            "FILENAMES beside --exclude are files to write: for several patterns give --exclude again for each"
+        )
     market, what = _market(session, ref, revision)
     with session.progress() as progress:
         path = market.pull(

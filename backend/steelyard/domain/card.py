@@ -19,14 +19,15 @@ from steelyard.errors import ManifestError
 
 MAX_CARD: Final = 256 << 10
 """Most bytes of a card that is indexed."""
-MAX_FRONT: Final = 64 << 10
-"""Most characters of a front matter."""
 MAX_DEPTH: Final = 12
-MAX_NODES: Final = 10_000
+MAX_NODES: Final = 60_000
 """Most values, keys included, in a front matter."""
 MAX_LIST: Final = 100
-"""Most tags, datasets or metrics."""
+"""Most tags, datasets, bases or tasks; of metrics the first ones."""
+MAX_LANGUAGES: Final = 2000
 _MAX_TEXT: Final = 200
+_MAX_LINK: Final = 2048
+_JOINERS: Final = "\u200c\u200d"
 
 Node: TypeAlias = "str | None | list[Node] | dict[str, Node]"
 
@@ -46,7 +47,8 @@ class Card:
 
     Attributes:
         title: of the front matter, else of the first heading; or None.
-        task: pipeline tag, lower case, or None.
+        task: pipeline tag, or the first of its tasks, lower case; or None.
+        tasks: all of them, each once.
         framework: library name, lower case, or None.
         licence: id, lower case, or None.
         tags: lower case, each once.
@@ -61,6 +63,7 @@ class Card:
 
     title: str | None = None
     task: str | None = None
+    tasks: tuple[str, ...] = ()
     framework: str | None = None
     licence: str | None = None
     tags: tuple[str, ...] = ()
@@ -74,14 +77,23 @@ class Card:
 
 
 def parse(data: bytes) -> Card:
-    """Read a card from an untrusted source.
+    """Read a card from an untrusted source; a field that we cannot read is as if it were not there.
 
     Args:
         data: the file; bytes that are no UTF-8 are replaced.
 
     Raises:
         ManifestError: larger than MAX_CARD, or its front matter is no YAML, uses more of YAML than is allowed, has a
-            key twice, is too large or too deep, or a field that we read has another type.
+            key twice, or is too large or too deep.
+    """
+    return read(data)[0]
+
+
+def read(data: bytes) -> tuple[Card, tuple[tuple[str, str], ...]]:
+    """Read a card as :func:`parse` does, and tell which fields could not be read, and why.
+
+    Raises:
+        ManifestError: as of :func:`parse`.
     """
     if len(data) > MAX_CARD:
         raise ManifestError(f"the card has {len(data)} bytes; the most is {MAX_CARD}")
@@ -89,23 +101,28 @@ def parse(data: bytes) -> Card:
     top = _load(front) if front else {}
     if not isinstance(top, dict):
         raise ManifestError("the front matter of the card is no mapping")
-    index = _metrics(top)
-    titles = (_one(top, "title"), _one(top, "pretty_name"), _one(top, "name"), _one(top, "model_name"))
-    title = next((item for item in (*titles, index[0], _heading(text)) if item), None)
-    return Card(
+    fields = _Fields(top)
+    name, metrics = fields.index()
+    titles = (fields.one("title"), fields.one("pretty_name"), fields.one("name"), fields.one("model_name"))
+    title = next((item for item in (*titles, name, _heading(text)) if item), None)
+    tag = fields.one("pipeline_tag")
+    tasks = tuple(item.lower() for item in ((tag,) if tag else fields.many("task_categories")))
+    card = Card(
         title=title,
-        task=_lower(_one(top, "pipeline_tag") or _first(top, "task_categories")),
-        framework=_lower(_one(top, "library_name")),
-        licence=_lower(_first(top, "license")),
-        tags=tuple(dict.fromkeys(item.lower() for item in _many(top, "tags"))),
-        datasets=_many(top, "datasets"),
-        bases=_many(top, "base_model"),
-        metrics=index[1],
-        languages=tuple(dict.fromkeys(item.lower() for item in _many(top, "language"))),
-        licence_name=_one(top, "license_name"),
-        licence_link=_one(top, "license_link"),
+        task=next(iter(tasks), None),
+        tasks=tuple(dict.fromkeys(tasks)),
+        framework=_lower(fields.one("library_name")),
+        licence=_lower(next(iter(fields.many("license")), None)),
+        tags=tuple(dict.fromkeys(item.lower() for item in fields.many("tags"))),
+        datasets=fields.many("datasets"),
+        bases=fields.many("base_model"),
+        metrics=metrics,
+        languages=tuple(dict.fromkeys(item.lower() for item in fields.many("language", MAX_LANGUAGES))),
+        licence_name=fields.one("license_name"),
+        licence_link=fields.one("license_link", _MAX_LINK),
         text=text,
     )
+    return card, tuple(fields.wrong.items())
 
 
 def plain_card(data: bytes) -> Card:
@@ -115,9 +132,10 @@ def plain_card(data: bytes) -> Card:
 
 def split(text: str) -> tuple[str, str]:
     """Return front matter and body: the lines between a first line ``---`` and the next one, and what follows."""
-    if not text.startswith("---"):
+    start = text.lstrip()
+    if not start.startswith("---"):
         return "", text
-    lines = text.splitlines(keepends=True)
+    lines = start.splitlines(keepends=True)
     if lines[0].rstrip() != "---":
         return "", text
     for number, line in enumerate(lines[1:], start=1):
@@ -137,12 +155,15 @@ def completed(text: str, *, library: str) -> str:
     """
     try:
         front, _ = split(text)
+        start = text.lstrip()
         more = f"---\nlibrary_name: {library}\n---\n{text}"
         if front:
-            lines = text.splitlines(keepends=True)
+            lines = start.splitlines(keepends=True)
             end = lines[0].removeprefix("---")
             lines.insert(1 + len(front.splitlines()), f"library_name: {library}{end}")
-            more = "".join(lines)
+            more = text[: len(text) - len(start)] + "".join(lines)
+        elif start.startswith("---"):
+            return text  # what is empty for us, others may read as a front matter
         same = parse(more.encode()) == replace(parse(text.encode()), framework=library)
     except ManifestError:
         return text
@@ -160,10 +181,6 @@ def _decode(data: bytes) -> str:
 
 def _load(text: str) -> Node:
     """Build values from PyYAML's events, which neither resolve nor expand nor recurse."""
-    if len(text) > MAX_FRONT:
-        raise ManifestError(
-            f"the front matter of the card has {len(text)} characters; the most is {MAX_FRONT}"
-        )
     try:
         return _build(yaml.parse(text, Loader=yaml.SafeLoader))
     except yaml.YAMLError as exc:
@@ -241,40 +258,86 @@ def _value(event: yaml.NodeEvent) -> Node:
 # -- fields --------------------------------------------------------------------------------------------------
 
 
-def _clean(text: str) -> str:
-    """Return one line without control characters, composed, at most 200 characters."""
-    flat = " ".join(text[: 4 * _MAX_TEXT].split())
-    kept = "".join(c for c in flat if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
-    return unicodedata.normalize("NFC", kept)[:_MAX_TEXT].strip()
+def _clean(text: str, most: int = _MAX_TEXT) -> str:
+    """Return one line without control characters, composed, of limited length; what joins letters stays between them."""
+    flat = " ".join(text[: 4 * most].split())
+    kept = "".join(
+        c for at, c in enumerate(flat)
+        if unicodedata.category(c) not in ("Cc", "Cf", "Cs") or (c in _JOINERS and flat[at - 1 : at].strip() and flat[at + 1 : at + 2].strip())
+    )  # fmt: skip
+    return unicodedata.normalize("NFC", kept)[:most].strip().strip(_JOINERS)
 
 
-def _one(top: dict[str, Node], name: str) -> str | None:
-    value = top.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise ManifestError(f"{name} in the card is no text")
-    return _clean(value) or None
+class _Fields:
+    """Reads the fields of a front matter.
+
+    Attributes:
+        wrong: why a field could not be read, by its name.
+    """
+
+    def __init__(self, top: dict[str, Node]) -> None:
+        self._top = top
+        self.wrong: dict[str, str] = {}
+
+    def one(self, name: str, most: int = _MAX_TEXT) -> str | None:
+        """Return a text."""
+        value = self._top.get(name)
+        if value is not None and not isinstance(value, str):
+            self.wrong[name] = "is no text"
+            return None
+        return _clean(value, most) or None if value else None
+
+    def many(self, name: str, most: int = MAX_LIST) -> tuple[str, ...]:
+        """Return a list of texts, each once; one text is a list of it."""
+        value = self._top.get(name)
+        items = [value] if isinstance(value, str) else value
+        if items is None:
+            return ()
+        if not isinstance(items, list):
+            self.wrong[name] = "is neither a text nor a list"
+            return ()
+        found: dict[str, None] = {}
+        for item in items:
+            if isinstance(item, (list, dict)):
+                self.wrong[name] = "holds something that is no text"
+            elif item is not None and (text := _clean(item)):
+                found.setdefault(text)
+        if len(found) > most:
+            self.wrong[name] = f"has {len(found)} values; the first {most} are read"
+        return tuple(found)[:most]
+
+    def index(self) -> tuple[str | None, tuple[Metric, ...]]:
+        """Return the name of the model, and the first metrics of all its results, of ``model-index``."""
+        name: str | None = None
+        found: list[Metric] = []
+        for model in self._rows(self._top, "model-index"):
+            name = name or _text(model.get("name"))
+            for result in self._rows(model, "results"):
+                data = result.get("dataset")
+                dataset = (
+                    (_text(data.get("name")) or _text(data.get("type"))) if isinstance(data, dict) else None
+                )
+                for metric in self._rows(result, "metrics"):
+                    kind, value = (
+                        _text(metric.get("type")) or _text(metric.get("name")),
+                        _text(metric.get("value")),
+                    )
+                    if isinstance(metric.get("value"), (list, dict)):
+                        self.wrong["model-index"] = "a value is no text"
+                    if kind and value:
+                        found.append(Metric(name=kind.lower(), value=value, dataset=dataset))
+        return name, tuple(found[:MAX_LIST])
+
+    def _rows(self, top: dict[str, Node], name: str) -> list[dict[str, Node]]:
+        value = top.get(name)
+        rows = [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+        if value is not None and (not isinstance(value, list) or len(rows) != len(value)):
+            self.wrong["model-index"] = f"{name} is no list of mappings"
+        return rows
 
 
-def _many(top: dict[str, Node], name: str) -> tuple[str, ...]:
-    value = top.get(name)
-    items = [value] if isinstance(value, str) else value
-    if items is None:
-        return ()
-    if not isinstance(items, list) or len(items) > MAX_LIST:
-        raise ManifestError(f"{name} in the card is no list of at most {MAX_LIST}")
-    found: dict[str, None] = {}
-    for item in items:
-        if not isinstance(item, str):
-            raise ManifestError(f"{name} in the card holds something that is no text")
-        if text := _clean(item):
-            found.setdefault(text)
-    return tuple(found)
-
-
-def _first(top: dict[str, Node], name: str) -> str | None:
-    return next(iter(_many(top, name)), None)
+def _text(value: Node) -> str | None:
+    return _clean(value) or None if isinstance(value, str) else None
 
 
 def _lower(text: str | None) -> str | None:
@@ -282,37 +345,12 @@ def _lower(text: str | None) -> str | None:
 
 
 def _heading(text: str) -> str | None:
+    """Return the first heading, outside of blocks of code."""
+    fence = ""
     for line in text.splitlines()[:50]:
-        if line.startswith("# "):
+        mark = line.lstrip()[:3]
+        if mark in ("```", "~~~") and fence in ("", mark):
+            fence = "" if fence else mark
+        elif line.startswith("# ") and not fence:
             return _clean(line[2:]) or None
     return None
-
-
-def _metrics(top: dict[str, Node]) -> tuple[str | None, tuple[Metric, ...]]:
-    """Return the name of the model, and the metrics of all its results, of ``model-index``."""
-    name: str | None = None
-    found: list[Metric] = []
-    for model in _rows(top, "model-index"):
-        name = name or _one(model, "name")
-        for result in _rows(model, "results"):
-            data = result.get("dataset")
-            dataset = (_one(data, "name") or _one(data, "type")) if isinstance(data, dict) else None
-            for metric in _rows(result, "metrics"):
-                kind, value = _one(metric, "type") or _one(metric, "name"), _one(metric, "value")
-                if kind and value:
-                    found.append(Metric(name=kind.lower(), value=value, dataset=dataset))
-    if len(found) > MAX_LIST:
-        raise ManifestError(f"the card reports more than {MAX_LIST} metrics")
-    return name, tuple(found)
-
-
-def _rows(top: dict[str, Node], name: str) -> list[dict[str, Node]]:
-    value = top.get(name)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise ManifestError(f"{name} in the card is no list")
-    rows = [item for item in value if isinstance(item, dict)]
-    if len(rows) != len(value):
-        raise ManifestError(f"{name} in the card holds something that is no mapping")
-    return rows

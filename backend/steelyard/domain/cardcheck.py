@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from steelyard.domain.card import Card, parse
+from steelyard.domain.card import Card, read
 from steelyard.domain.licences import NAMELESS, is_known
 from steelyard.domain.passive import check_passive
 from steelyard.domain.types import AssetKind
@@ -30,9 +30,12 @@ TASKS: Final = frozenset(
 """Tasks that the Hub knows."""
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[a-z0-9]{2,8})*|code|multilingual")
 _NAME: Final = re.compile(
-    r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?(?:/[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)?", re.IGNORECASE
+    r"(?!.*(?:--|\.\.))[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?(?:/[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?)?",
+    re.IGNORECASE,
 )
-_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?%?", re.IGNORECASE)
+_PLAIN: Final = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?%?"
+# Also with what it may be off by.
+_NUMBER: Final = re.compile(rf"{_PLAIN}(?:\s*(?:±|\+/-)\s*{_PLAIN}|\s*\({_PLAIN}\))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +65,13 @@ def check(data: bytes, *, kind: AssetKind = AssetKind.MODEL) -> tuple[Card | Non
     """
     try:
         data.decode("utf-8")
-        card = parse(data)
+        card, unread = read(data)
     except UnicodeDecodeError:
         return None, (Finding(wrong=True, field="card", text="it is not UTF-8"),)
     except ManifestError as exc:
         return None, (Finding(wrong=True, field="card", text=str(exc)),)
-    found = [*_passive(data.decode("utf-8")), *_licence(card), *_fields(card, kind)]
+    lost = [Finding(wrong=True, field=field, text=why) for field, why in unread]
+    found = [*_passive(data.decode("utf-8")), *lost, *_licence(card), *_fields(card, kind)]
     return card, tuple(sorted(found, key=lambda item: not item.wrong))
 
 
@@ -98,11 +102,12 @@ def _licence(card: Card) -> Iterator[Finding]:
 def _fields(card: Card, kind: AssetKind) -> Iterator[Finding]:
     if card.title is None:
         yield Finding(wrong=False, field="card", text="has no title: a first line '# Name'")
-    if card.task is not None and card.task not in TASKS:
-        yield Finding(
-            wrong=False, field=_task_field(kind), text=f"{card.task!a} is no task that the Hub knows"
-        )
-    elif card.task is None:
+    for task in card.tasks:
+        if task not in TASKS:
+            yield Finding(
+                wrong=False, field=_task_field(kind), text=f"{task!a} is no task that the Hub knows"
+            )
+    if not card.tasks:
         yield Finding(wrong=False, field=_task_field(kind), text="names no task, so nobody finds it by one")
     if kind is AssetKind.MODEL and card.framework is None:
         yield Finding(wrong=False, field="library_name", text="names no library that loads it")

@@ -16,10 +16,12 @@ from steelyard.errors import ManifestError
 _TAGS: Final = (
     "script|iframe|frame|frameset|object|embed|applet|form|link|meta|base|style|svg|math|template|noscript|noembed|noframes|"
     "xmp|plaintext|portal|foreignobject|animate|animatetransform|animatemotion|isindex|layer|ilayer|bgsound|xml|xss|handler|"
-    "listener|vmlframe|video|audio|body|html|head|title|textarea|select|option|button|keygen|marquee|set|image|event-source"
+    "listener|vmlframe|body|html|head|title|textarea|select|keygen|marquee|event-source"
 )
 _TAG: Final = re.compile(rf"<\s*/?\s*(?:[a-z]{{1,20}}:)?({_TAGS})(?=[\s/>:\"'=]|$)", re.IGNORECASE)
-_DECLARATION: Final = re.compile(r"<\s*(?:!\s*\[|!\s*(?:doctype|entity|attlist|element)|\?)", re.IGNORECASE)
+_DECLARATION: Final = re.compile(
+    r"<\s*(?:!\s*\[|!\s*(?:doctype|entity|attlist|element)|\?[a-z])", re.IGNORECASE
+)
 _EVENTS: Final = (
     "abort|activate|afterprint|afterupdate|animation[a-z]*|auxclick|before[a-z]+|begin|blur|bounce|cancel|canplay[a-z]*|cellchange|"
     "change|click|close|command|contextmenu|control[a-z]*|copy|cuechange|cut|data[a-z]+|dblclick|deactivate|drag[a-z]*|drop|"
@@ -33,7 +35,7 @@ _EVENTS: Final = (
 )
 _HANDLER: Final = re.compile(rf"(?:[\s/\"'`<;]|^)(on(?:{_EVENTS}))\s*=", re.IGNORECASE)
 _SCHEME: Final = re.compile(
-    r"[(<\"'=\]:\[,;](?:url\()?(javascript|vbscript|livescript|mocha|data:(?:text/html|text/xml|image/svg|application/x[a-z+-]*))[;:,+]",
+    r"[(<\"'=\]:\[;](?:url\()?((?:javascript|vbscript):|data:(?:text/html|text/xml|image/svg|application/x[a-z+-]*)[;:,+])",
     re.IGNORECASE,
 )
 # What browsers drop from the scheme of an address, and what cannot be seen.

@@ -286,7 +286,7 @@ def pick(known: Sequence[Known], wanted: object, *, name: str) -> Known:
 
 
 def select(manifest: Manifest, include: Sequence[str], exclude: Sequence[str]) -> list[FileEntry]:
-    """Return the files whose paths fit the patterns (shell style, ``*`` also matches ``/``).
+    """Return the files whose paths fit the patterns: shell style, ``*`` also matches ``/``, and a folder is all that is in it.
 
     Raises:
         InputError: none does.
@@ -294,12 +294,17 @@ def select(manifest: Manifest, include: Sequence[str], exclude: Sequence[str]) -
     wanted = [
         entry
         for entry in manifest.files
-        if (not include or any(fnmatch.fnmatchcase(entry.path, pattern) for pattern in include))
-        and not any(fnmatch.fnmatchcase(entry.path, pattern) for pattern in exclude)
+        if (not include or any(_fits(entry.path, pattern) for pattern in include))
+        and not any(_fits(entry.path, pattern) for pattern in exclude)
     ]
     if not wanted:
         raise InputError("no file of this version fits the patterns")
     return wanted
+
+
+def _fits(path: str, pattern: str) -> bool:
+    pattern = pattern.replace("\\", "/")
+    return path == pattern or fnmatch.fnmatchcase(path, f"{pattern}*" if pattern.endswith("/") else pattern)
 
 
 def file_digest(path: Path) -> bytes:

@@ -252,8 +252,9 @@ def _searched(card: Card) -> str:
 def _values(of: _Found) -> set[tuple[str, str]]:
     """Return what a version can be found and counted by, besides its card's words."""
     card = of.card
-    fields = {"task": card.task, "framework": card.framework, "licence": card.licence}
+    fields = {"framework": card.framework, "licence": card.licence}
     found = {(field, value) for field, value in fields.items() if value is not None}
+    found |= {("task", task) for task in card.tasks}
     if of.code is not None:
         found.add(("code", "yes" if of.code else "no"))
     found |= {("tag", tag) for tag in card.tags} | {("metric", metric.name) for metric in card.metrics}

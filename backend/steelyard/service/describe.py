@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,7 +99,12 @@ def starter(found: Described, *, name: str, kind: AssetKind, licence: str | None
             "base_model: []",
         ]
     else:
-        front += [f"pretty_name: {name}", "task_categories: []", "language: []", "tags: []"]
+        front += [
+            f"pretty_name: {json.dumps(name, ensure_ascii=False)}",
+            "task_categories: []",
+            "language: []",
+            "tags: []",
+        ]
     body = [f"# {name}", "", "What it does, in a sentence.", ""]
     if found.parameters:
         body += [f"{found.parameters:,} parameters.", ""]

@@ -318,7 +318,7 @@ def _own_card(source: sources.Input) -> str | None:
     for file, place in zip(source.files, source.places, strict=True):
         if file.path == CARD:
             with sources.File(place) as opened:
-                return opened.read(MAX_CARD + 1).decode("utf-8", "replace")
+                return opened.read(MAX_CARD + 1).decode("utf-8-sig", "replace")
     return None
 
 

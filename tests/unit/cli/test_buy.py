@@ -117,6 +117,11 @@ def test_last_line_of_pull_is_the_path(cli: Cli, market: StubMarket) -> None:
     assert kwargs["exclude"] == ("x",)
 
 
+def test_a_second_pattern_to_exclude_is_no_file_name(cli: Cli) -> None:
+    result = cli("pull", "alice/digits", "--exclude", "*.bin", "*.h5")
+    assert result.code == 2 and "give --exclude again" in result.err
+
+
 def test_pull_by_purchase(cli: Cli, market: StubMarket) -> None:
     cli("pull", "0x" + PURCHASE.hex()[:10])
     assert market.calls[-1][1][0] == PAID

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.domain.card import MAX_CARD, MAX_FRONT, Metric, completed, parse, plain_card, split
+from steelyard.domain.card import MAX_CARD, Metric, completed, parse, plain_card, read, split
 from steelyard.errors import ManifestError
 
 FULL = """---
@@ -115,25 +115,59 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b
         'a: "\\x',
         "a: \x01",
         "a: \x00\n\tb",
-        "title: [a]",
-        "title: {a: b}",
-        "tags: {a: b}",
-        "tags: [[a]]",
-        "tags: [{a: b}]",
-        "license: {a: b}",
-        "model-index: x",
-        "model-index: [x]",
-        "model-index: [{results: [{metrics: [x]}]}]",
-        "model-index: [{results: [{metrics: [{type: a, value: [1]}]}]}]",
-        "tags: [" + ",".join(f"t{i}" for i in range(101)) + "]",
-        "a: [" + ",".join("x" for _ in range(10_001)) + "]",
-        "a: " + "x" * MAX_FRONT,
+        "a: [" + ",".join("x" for _ in range(60_001)) + "]",
         "a: 1\n--- \nb: 2".replace("--- ", "--- b"),
     ],
 )
 def test_hostile_front_matter_is_refused(text: str) -> None:
     with pytest.raises(ManifestError):
         parse(front(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("title: [a]", "title"), ("title: {a: b}", "title"), ("tags: {a: b}", "tags"), ("tags: [[a]]", "tags"), ("tags: [{a: b}, mit]", "tags"),
+        ("license_name: {a: b}", "license_name"), ("model-index: x", "model-index"), ("model-index: [x]", "model-index"),
+        ("model-index: [{results: [{metrics: [x]}]}]", "model-index"), ("model-index: {name: x}", "model-index"),
+        ("model-index: [{results: [{metrics: [{type: a, value: [1]}]}]}]", "model-index"),
+        ("tags: [" + ",".join(f"t{i}" for i in range(101)) + "]", "tags"), ("language: [" + ",".join(f"t{i}" for i in range(2001)) + "]", "language"),
+    ],
+)  # fmt: skip
+def test_a_field_that_is_not_read_costs_no_other(text: str, field: str) -> None:
+    card, wrong = read(front(f"{text}\nlicense: mit\npipeline_tag: [x]\nlibrary_name: onnx"))
+    assert (card.licence, card.framework, card.task) == ("mit", "onnx", None)
+    assert {name for name, _ in wrong} == {field, "pipeline_tag"}
+    assert parse(front(text)) == read(front(text))[0]
+
+
+def test_lists_as_the_hub_has_them() -> None:
+    metrics = ", ".join(f"{{type: m{number}, value: {number}}}" for number in range(3000))
+    languages = ", ".join(f"a{number}" for number in range(300))
+    card, wrong = read(front(
+        f"datasets:\n- null\n- mnist\n-\ntask_categories: [a, B, a]\nlanguage: [{languages}]\nmodel-index: [{{results: [{{metrics: [{metrics}]}}]}}]"
+    ))  # fmt: skip
+    assert not wrong and card.datasets == ("mnist",) and card.tasks == ("a", "b") and card.task == "a"
+    assert len(card.languages) == 300 and len(card.metrics) == 100 and card.metrics[99].name == "m99"
+
+
+@pytest.mark.parametrize("before", ["\n", "\r\n\n", "  \n", "\ufeff\n"])
+def test_what_stands_before_a_front_matter(before: str) -> None:
+    text = f"{before}---\nlicense: mit\n---\n# T\n"
+    card = parse(text.encode())
+    assert card.licence == "mit" and card.title == "T"
+    if before != "\ufeff\n":
+        assert completed(text, library="onnx") == f"{before}---\nlicense: mit\nlibrary_name: onnx\n---\n# T\n"
+    for odd in ("---\n---\nlicense: mit\n---\n", "\n---\n---\n", "---x\n"):
+        assert completed(odd, library="onnx") == odd
+
+
+def test_titles() -> None:
+    fenced = "```\n# pip install\n```\n~~~sh\n# no\n```\n# no\n~~~\n# Yes\n"
+    assert parse(fenced.encode()).title == "Yes"
+    assert parse("# نمی\u200cخواهم \u200d👨\u200d👩\u200c\n".encode()).title == "نمی\u200cخواهم 👨\u200d👩"
+    link = "https://example.org/" + "x" * 1500
+    assert parse(front(f"license_link: {link}")).licence_link == link
 
 
 def test_a_front_matter_that_does_not_end() -> None:

@@ -73,14 +73,45 @@ def test_datasets_have_tasks_of_their_own() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["MIT", "mit OR apache-2.0", "GPL-2.0-only WITH Classpath-exception-2.0", "llama3", "OpenRAIL", "(mit)"],
+    [
+        "MIT",
+        "mit OR apache-2.0",
+        "GPL-2.0-only WITH Classpath-exception-2.0",
+        "llama3",
+        "OpenRAIL",
+        "(mit)",
+        "c-uda",
+        "BSD",
+        "odc-by",
+        "openmdw-1.1",
+        "LicenseRef-foo",
+        "DocumentRef-x:LicenseRef-y",
+        "MIT OR llama3",
+        "apache-2.0 AND openrail++",
+    ],
 )
 def test_known_licences(text: str) -> None:
     assert is_known(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "mine", "mit and", "(", "mit mit", "a" * 400, "(" * 250, "mit\x00", "MIT OR nonsense"]
+    "text",
+    [
+        "",
+        "mine",
+        "mit and",
+        "(",
+        "mit mit",
+        "a" * 400,
+        "(" * 250,
+        "mit\x00",
+        "MIT OR nonsense",
+        "()",
+        "( OR mit",
+        "mit OR ()",
+        "LicenseRef-",
+        "llama3 llama3",
+    ],
 )
 def test_unknown_licences(text: str) -> None:
     assert not is_known(text)
@@ -95,6 +126,11 @@ HARMLESS = [
     "online = True; one = 1; common = 2; on = 3; once = 4",
     "data: text, and data:image/png;base64,AAAA",
     "We use javascript: it is a language.",
+    "Trained on Python, Java, JavaScript, and Go.",
+    "languages: [java, javascript, python] | Java; JavaScript; Go | Java, JavaScript: 12%",
+    "[MOCHA: A Dataset](https://example.org)",
+    "USER: <image>\\nWhat is it? <video> <audio> <option> <set> <button>",
+    "Observer<? super V>",
     "R&D &amp; more &lt;b&gt;",
 ]
 
@@ -132,3 +168,23 @@ def test_harmless_cards_pass(text: str) -> None:
 def test_active_cards_are_refused(text: str) -> None:
     with pytest.raises(ManifestError, match="the card has"):
         check_passive(text)
+
+
+@pytest.mark.parametrize("value", ["1", "-0.5", "20.0 ± 1.2", "0.9 (0.1)", "1.5e-3%", "3 +/- 1"])
+def test_numbers(value: str) -> None:
+    text = f"---\nmodel-index:\n- results:\n  - dataset: {{name: d}}\n    metrics:\n    - {{type: a, value: '{value}'}}\n---\n"
+    assert (False, "model-index") not in findings(text)
+    assert (False, "model-index") in findings(text.replace(value, f"{value} points"))
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("_x", False), ("user_/ds_", False), ("a--b", True), ("a..b/c", True), ("-a", True), ("a/b/c", True)],
+)
+def test_names_of_datasets(name: str, wrong: bool) -> None:
+    assert ((True, "datasets") in findings(f"---\ndatasets: {name}\n---\n")) == wrong
+
+
+def test_fields_that_cannot_be_read_are_named() -> None:
+    assert (True, "title") in findings("---\ntitle: [a]\nlicense: mit\n---\n")
+    assert (True, "license") not in findings("---\ntitle: [a]\nlicense: mit\n---\n")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from steelyard.domain import manifest as manifests
-from steelyard.domain.manifest import SourceFile
+from steelyard.domain.manifest import FileEntry, Manifest, SourceFile
 from steelyard.domain.types import AssetId, VersionId
-from steelyard.service.cache import AssetCache, Known, caches
+from steelyard.errors import InputError
+from steelyard.service.cache import AssetCache, Known, caches, select
 
 ASSET, VERSION = AssetId(b"\x01" * 32), VersionId(b"\x02" * 32)
 
@@ -66,3 +68,32 @@ def test_a_record_with_a_damaged_field_counts_as_none(
 ) -> None:
     record.write_text(json.dumps({**json.loads(record.read_text()), name: value}))
     assert AssetCache(tmp_path, ASSET).known(VERSION) is None
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "found"),
+    [
+        (("onnx/",), (), ["onnx/a.onnx", "onnx/sub/b.bin"]),
+        (("onnx\\sub/*",), (), ["onnx/sub/b.bin"]),
+        ((), ("onnx/",), ["m.bin", "x[1].bin"]),
+        (("x[1].bin",), (), ["x[1].bin"]),
+        (("*.bin",), ("x*",), ["m.bin", "onnx/sub/b.bin"]),
+        (("M.bin", "onnx"), (), []),
+    ],
+    ids=str,
+)
+def test_patterns_are_those_of_the_hub(
+    include: Sequence[str], exclude: Sequence[str], found: list[str]
+) -> None:
+    """But for the exact name, which the Hub takes from a file name alone. Source: huggingface_hub 2.4, filter_repo_objects."""
+    paths = ["m.bin", "onnx/a.onnx", "onnx/sub/b.bin", "x[1].bin"]
+    files = tuple(
+        FileEntry(path=path, offset=1 + place, size=1, format="binary", role="other")
+        for place, path in enumerate(paths)
+    )
+    whole = Manifest(key_salt=bytes(32), size=5, sealed_size=1, files=files)
+    if found:
+        assert [entry.path for entry in select(whole, include, exclude)] == found
+    else:
+        with pytest.raises(InputError, match="no file"):
+            select(whole, include, exclude)
