@@ -32,6 +32,7 @@ PYTHON = ROOT / ".venv-loaders" / "bin" / "python"
 MISSED = ROOT / "build" / "fuzz" / "missed"
 PATIENCE = 0.3
 """Seconds for one file."""
+_FAULTS = ("missed", "crash")
 _EDGES = (0, 1, 2, 3, 4, 8, 16, 20, 96, 255, 65_535, 2**32 - 1, 2**64 - 1)
 
 
@@ -90,6 +91,8 @@ def outcome(loader: Loader, name: str, data: bytes) -> str:
         report = look(Window(Memory(data), len(data)), name)
     except FormatError:
         return "refused"
+    except Exception:  # noqa: BLE001  # nothing else should come of a file
+        return "crash"
     if CODE not in found and report.format in ("binary", "text"):
         return "not known"
     return "told" if report.code or found <= {item.path for item in report.external} else "missed"
@@ -104,7 +107,7 @@ def work(which: str, seed: int, until: float) -> None:
         data = mutate(chance, loader.make(chance, name), loader.marks)
         found = outcome(loader, name, data)
         counts[found] += 1
-        if found == "missed":
+        if found in _FAULTS:
             MISSED.mkdir(parents=True, exist_ok=True)
             (MISSED / f"{which}-{seed}-{counts.total()}-{name}").write_bytes(data)
         if time.monotonic() > told + 0.1:
@@ -159,7 +162,7 @@ def main() -> int:
     missed = 0
     for which in given.only:
         total = campaign(which, given.seed, given.seconds)
-        missed += total["missed"]
+        missed += sum(total[fault] for fault in _FAULTS)
         print(
             f"{which:10} {sum(total.values()) - total['ended by a file']:9,} files: {dict(total)}", flush=True
         )

@@ -193,7 +193,7 @@ def _begin(coat: str, data: bytearray, at: int) -> tuple[int, _Machine, int]:
     if coat == "gzip":
         at, trailer = _behind_header(data, at), 8
     elif coat == "lzip":
-        at, trailer = at + 6, 20 if data[at + 4] else 12
+        at, trailer = at + 6, 12 if data[at + 4 : at + 5] == b"\0" else 20
     elif coat == "z-file":
         if at:
             raise ValueError("no second stream")

@@ -114,6 +114,13 @@ def test_what_is_no_frame(data: bytes) -> None:
     assert coat_of(data + bytes(20)) is None
 
 
+@pytest.mark.parametrize("size", range(40))
+def test_a_second_stream_that_is_cut_off(size: int) -> None:
+    for pack in (lzma.compress, packs.lzip, lambda data: lzma.compress(data, lzma.FORMAT_ALONE)):
+        declared(packs.lzip(b"text") + pack(CALL)[:size])
+        declared(lzma.compress(b"text") + pack(CALL)[:size])
+
+
 @pytest.mark.parametrize("size", range(18))
 def test_what_is_cut_off(size: int) -> None:
     needs_dictionary((MAGIC + bytes([0x23]) + b"\xff" * 30)[:size])
