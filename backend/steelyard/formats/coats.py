@@ -32,6 +32,7 @@ _OF_LIBLZMA: Final = frozenset(("xz", "lzma", "lzip"))
 """Those that Python's ``lzma`` reads, also behind one another."""
 _LZ4: Final = b"\x04\x22\x4d\x18"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_DAMAGE: Final = (zlib.error, OSError, lzma.LZMAError, zstd.ZstdError, EOFError, ValueError)
 _WINDOW: Final = 13 << 3  # 8 MiB
 
 
@@ -155,16 +156,18 @@ class _Machine(Protocol):
 
 def _streams(window: Window, coat: str, data: bytearray, most: int) -> tuple[bytes, bool, bool]:
     """Return what is in the streams, whether the last one has ended, and whether no damage was met."""
-    found, at, trailer = bytearray(), 0, 0
+    found, at, trailer, begun = bytearray(), 0, 0, (0, 0)
     machine: _Machine | None = None
     while at < len(data) and len(found) < most:
         try:
             if machine is None or machine.eof:
                 window.step(4)
+                begun = at, len(found)
                 at, machine, trailer = _begin(coat, data, at)
             piece = bytes(data[at : at + _PIECE])
             found += machine.decompress(piece, most - len(found))
-        except (zlib.error, OSError, lzma.LZMAError, zstd.ZstdError, EOFError, ValueError) as exc:
+        except _DAMAGE as exc:
+            found[begun[1] :] = _before_damage(coat, data, begun[0], most - begun[1])
             if not found:
                 raise FormatError(f"it begins as {coat} does, and cannot be unpacked: {exc}") from exc
             return bytes(found), False, False
@@ -173,6 +176,27 @@ def _streams(window: Window, coat: str, data: bytearray, most: int) -> tuple[byt
             filling = _ZEROS.match(data, at + trailer)
             at = filling.end() if filling else at + trailer
     return bytes(found), machine is not None and machine.eof, True
+
+
+def _before_damage(coat: str, data: bytearray, start: int, most: int) -> bytes:
+    """Return what a damaged stream gives to who reads it little by little; all at once it gives nothing of what was on its way."""
+    found = bytearray()
+    for size in (_PIECE, 1):
+        good, found, tail = len(found), bytearray(), b""
+        try:
+            at, machine, _ = _begin(coat, data, start)
+            while len(found) < most and not machine.eof:
+                wanted = good - len(found) if len(found) < good else size
+                more = tail or bytes(data[at : at + _PIECE] if getattr(machine, "needs_input", True) else b"")
+                piece = machine.decompress(more, wanted)
+                at += 0 if tail else len(more)
+                tail = getattr(machine, "unconsumed_tail", b"")
+                found += piece
+                if not piece and not tail and at >= len(data):
+                    break
+        except _DAMAGE:
+            continue
+    return bytes(found[:most])
 
 
 def _begin(coat: str, data: bytearray, at: int) -> tuple[int, _Machine, int]:

@@ -6,6 +6,7 @@ import gzip
 import io
 import lzma
 import pickle
+import random
 import struct
 import zlib
 from collections.abc import Callable
@@ -112,6 +113,28 @@ def test_frames_that_are_skipped(sign: int) -> None:
 )
 def test_what_is_no_frame(data: bytes) -> None:
     assert coat_of(data + bytes(20)) is None
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        gzip.compress,
+        zlib.compress,
+        lzma.compress,
+        packs.lzip,
+        lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
+    ],
+)
+@pytest.mark.parametrize("more", [0, 5000, 70_000])
+def test_what_comes_before_damage(pack: Callable[[bytes], bytes], more: int) -> None:
+    """Who reads little by little gets as far as it is sound, also where a reading of more gives nothing."""
+    noise = random.Random(1).randbytes(200)
+    inside = b"V" + b"x" * more + b"\n0" + CALL + noise * 30
+    packed = pack(inside)
+    at = len(packed) - 40
+    data = packed[:at] + bytes(byte ^ 0xFF for byte in packed[at : at + 12]) + packed[at + 12 :]
+    assert declared(data).endswith("+code")
+    assert declared(pack(b"") + data).endswith("+code")
 
 
 @pytest.mark.parametrize("size", range(40))
