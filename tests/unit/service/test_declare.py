@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from steelyard.domain.card import parse
 from steelyard.domain.manifest import FileEntry, Manifest
 from steelyard.domain.types import AssetKind
 from steelyard.errors import CodeError, FormatError, InputError, RefusedError
@@ -136,6 +137,8 @@ def test_a_starter_is_a_card_and_never_overwrites_one(tmp_path: Path) -> None:
         write_starter(tmp_path, name="Digits", kind=AssetKind.MODEL, licence=None)
     alone = describe(path, kind=AssetKind.DATASET)
     assert alone.files == () and alone.card is not None
-    assert "pretty_name: D" in starter(found, name="D", kind=AssetKind.DATASET, licence=None)
+    assert 'pretty_name: "D"' in starter(found, name="D", kind=AssetKind.DATASET, licence=None)
+    for name in ("Speech: German", "a #b", "yes", "1.0", "~", "[x]", "*a", "- x", "'q", 'say "x"', "größe"):
+        assert parse(starter(found, name=name, kind=AssetKind.DATASET, licence="mit").encode()).title == name
     with pytest.raises(InputError):
         describe(tmp_path / "nothing", kind=AssetKind.MODEL)
