@@ -68,8 +68,6 @@ def _why(inner: Window, name: str, look: Look) -> str | None:
     try:
         return look(inner, name).code
     except FormatError as exc:
-        if inner.spent:
-            raise
         if isinstance(exc, plain.TextError) and plain.is_inert(inner):
             return None  # whatever is wrong with such a text, no loader acts upon it
         raise FormatError(f"{name[:80]!a} in it: {exc}") from exc
