@@ -335,15 +335,13 @@ def test_archives_in_archives_end() -> None:
     def nested(count: int, depth: int) -> bytes:
         data = CALL
         for _ in range(depth):
-            data = gzip.compress(tarred({f"{number}": data for number in range(count)}))
+            data = gzip.compress(tarred({f"{number}": data for number in range(count)}), mtime=0)
         return data
 
     assert look(nested(1, 3)).declared == "tar+gzip+code"
-    for data in (nested(1, 200), nested(6, 6).replace(b"x", b"y")):
-        try:
-            assert look(data).code
-        except FormatError:
-            pass
+    for data in (nested(1, 200), nested(6, 6)):
+        with pytest.raises(FormatError, match="nested deeper than 8"):
+            look(data)
     tiring = gzip.compress(b"N0" * 130_000 + b".x\n")
     with pytest.raises(FormatError, match="more values"):
         look(tarred({f"{number}": tiring for number in range(60)}))
