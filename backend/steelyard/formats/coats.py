@@ -117,7 +117,7 @@ def unpacked(window: Window, coat: str, most: int = HEAD) -> Unpacked:
     """
     data = window.at(0, min(window.size, most))
     if coat == "lz4":
-        found, ended = _lz4(data, most)
+        found, ended = _lz4(window, data, most)
         sound = True
     else:
         found, ended, sound = _streams(window, coat, bytearray(data), most)
@@ -243,12 +243,13 @@ def _behind_header(data: bytearray, at: int) -> int:
     return at + (flags & 2)
 
 
-def _lz4(data: bytes, most: int) -> tuple[bytes, bool]:
+def _lz4(window: Window, data: bytes, most: int) -> tuple[bytes, bool]:
     """Unpack LZ4 frames. Source: lz4 frame format 1.6.4, block format."""
     if len(data) < 11:
         raise FormatError("it begins as lz4 does, and is cut off")
     found, at = bytearray(), 0
     while at + 7 <= len(data):
+        window.step(4)
         if _is_skipped(data[at : at + 4]):
             at += 8 + int.from_bytes(data[at + 4 : at + 8], "little")
             continue
