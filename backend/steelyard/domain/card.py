@@ -47,8 +47,7 @@ class Card:
 
     Attributes:
         title: of the front matter, else of the first heading; or None.
-        task: pipeline tag, or the first of its tasks, lower case; or None.
-        tasks: all of them, each once.
+        tasks: its pipeline tag, or the tasks of a dataset, lower case, each once.
         framework: library name, lower case, or None.
         licence: id, lower case, or None.
         tags: lower case, each once.
@@ -62,7 +61,6 @@ class Card:
     """
 
     title: str | None = None
-    task: str | None = None
     tasks: tuple[str, ...] = ()
     framework: str | None = None
     licence: str | None = None
@@ -74,6 +72,11 @@ class Card:
     licence_name: str | None = None
     licence_link: str | None = None
     text: str = ""
+
+    @property
+    def task(self) -> str | None:
+        """The first of its tasks, or None."""
+        return next(iter(self.tasks), None)
 
 
 def parse(data: bytes) -> Card:
@@ -106,11 +109,10 @@ def read(data: bytes) -> tuple[Card, tuple[tuple[str, str], ...]]:
     titles = (fields.one("title"), fields.one("pretty_name"), fields.one("name"), fields.one("model_name"))
     title = next((item for item in (*titles, name, _heading(text)) if item), None)
     tag = fields.one("pipeline_tag")
-    tasks = tuple(item.lower() for item in ((tag,) if tag else fields.many("task_categories")))
+    tasks = (tag,) if tag else fields.many("task_categories")
     card = Card(
         title=title,
-        task=next(iter(tasks), None),
-        tasks=tuple(dict.fromkeys(tasks)),
+        tasks=tuple(dict.fromkeys(item.lower() for item in tasks)),
         framework=_lower(fields.one("library_name")),
         licence=_lower(next(iter(fields.many("license")), None)),
         tags=tuple(dict.fromkeys(item.lower() for item in fields.many("tags"))),
