@@ -169,7 +169,7 @@ class _Reader:
             return
         for place in hdf5_heaps.messages(self.window, heap, index):
             if place is None:
-                self._unread("attributes" if attributes else "links", "shared or large", path)
+                self._unread("attributes" if attributes else "links", "shared or filtered", path)
             elif attributes:
                 self._attribute(Cursor(self.window, *place), path)
             else:

@@ -75,7 +75,6 @@ def _why(inner: Window, name: str, look: Look) -> str | None:
 
 def _look_at_part(inner: Window, name: str) -> FormatReport:
     """Tell what the beginning of a file shows."""
-    found = FormatReport(format="binary")
     head = _head(inner, coats.HEAD)
     first = pickles.first_of(inner)
     if pickles.is_pickle(first, inner.size, part=True):
@@ -91,7 +90,7 @@ def _look_at_part(inner: Window, name: str) -> FormatReport:
     packed = coat is not None and (coat not in coats.WEAK or names.rank(name) < 2)
     if packed or names.is_loaded(name) or any(claims(inner, head) for claims in _MAY_RUN):
         return FormatReport(format="binary", code=_MAY)
-    return found
+    return FormatReport(format="binary")
 
 
 def _head(inner: Window, most: int) -> bytes:

@@ -16,6 +16,7 @@ from steelyard.formats.report import FormatReport
 from steelyard.formats.zips import Archive
 
 _SCHEMA: Final = "schema.json"
+_ARRAY: Final = ".npy"
 _MAX_SCHEMA: Final = 16 << 20
 _KNOWN: Final = ("sklearn.", "numpy.", "scipy.")
 # Plain values, and what is made of them.
@@ -46,7 +47,7 @@ def is_archive(archive: Archive) -> bool:
 
 def is_read(name: str) -> bool:
     """Whether :func:`read_archive` reads a file of the archive."""
-    return name == _SCHEMA or name.endswith(".npy")
+    return name == _SCHEMA or name.endswith(_ARRAY)
 
 
 def read_archive(archive: Archive) -> FormatReport | None:
@@ -77,9 +78,7 @@ def read_archive(archive: Archive) -> FormatReport | None:
 
 
 def _read_arrays(archive: Archive, *, code: str | None = None, **told: Any) -> FormatReport:
-    arrays = Archive(
-        archive.window, {n: e for n, e in archive.entries.items() if is_read(n) and n != _SCHEMA}
-    )
+    arrays = Archive(archive.window, {n: e for n, e in archive.entries.items() if n.endswith(_ARRAY)})
     found = read_arrays(arrays)
     return replace(found, format="skops", code=code or found.code, **told)
 

@@ -57,7 +57,8 @@ def members(window: Window, *, part: bool = False) -> Iterator[tuple[str, int, i
             if kind != b"g":
                 told, long_name, long_size = True, found, length
             continue
-        short, name = _name(head), long_name or _name(head)
+        short = _name(head)
+        name = long_name or short
         told, long_name, long_size = False, "", -1
         check_name(name.removeprefix("./") if name != "./" else "x")
         if name in names or len(names) >= MAX_ENTRIES:

@@ -21,6 +21,7 @@ from steelyard.formats.inspect import inspect
 from steelyard.formats.report import FormatReport
 from steelyard.formats.window import Memory
 from tests.hostile import groups
+from tests.hostile.cases import zipped
 from tests.support import torchlike
 from tests.support.archives import CALL, other_name, tar_header, tar_member, two_tables
 
@@ -34,14 +35,6 @@ LAMBDA = json.dumps({"class_name": "Lambda", "config": {}}).encode()
 
 def look(data: bytes, name: str = "m.bin") -> FormatReport:
     return inspect(Memory(data), len(data), name=name)
-
-
-def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", method) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return out.getvalue()
 
 
 def tarred(files: dict[str, bytes], form: int = tarfile.PAX_FORMAT, size: int | None = None) -> bytes:
