@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from steelyard.errors import FormatError
-from steelyard.formats import coats, hdf5, names, numpys, pickles, plain, savedmodel, tars, zips
+from steelyard.formats import coats, hdf5, names, numpys, pickles, plain, tars, zips
 from steelyard.formats.report import FormatReport
 from steelyard.formats.window import Window
 
@@ -97,4 +97,4 @@ def _head(inner: Window, most: int) -> bytes:
     return inner.at(0, min(inner.size, most))
 
 
-_MAY_RUN: Final = (zips.claims, hdf5.claims, tars.claims, savedmodel.claims_layers, savedmodel.claims_graph)
+_MAY_RUN: Final = (zips.claims, hdf5.claims, tars.claims)

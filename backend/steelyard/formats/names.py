@@ -26,14 +26,13 @@ _READ: Final[dict[str, tuple[str, ...]]] = {
 _LOADED: Final = frozenset(
     ("config.json", "tokenizer_config.json", "chat_template.json", "model.json", "model.weights.npz")
 )
-_MODELS: Final = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".keras", ".h5", ".hdf5")
+_MODELS: Final = (
+    ".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".keras", ".h5", ".hdf5", ".pb", ".meta", ".tflite",
+)  # fmt: skip
 _PERHAPS: Final = (
     ".npz",
     ".npy",
     ".bin",
-    ".pb",
-    ".meta",
-    ".tflite",
     ".gguf",
     ".json",
     ".tar",
