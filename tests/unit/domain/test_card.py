@@ -166,6 +166,7 @@ def test_titles() -> None:
     fenced = "```\n# pip install\n```\n~~~sh\n# no\n```\n# no\n~~~\n# Yes\n"
     assert parse(fenced.encode()).title == "Yes"
     assert parse("# نمی\u200cخواهم \u200d👨\u200d👩\u200c\n".encode()).title == "نمی\u200cخواهم 👨\u200d👩"
+    assert parse(f"# {'a' * 199}\u200db\n".encode()).title == "a" * 199
     link = "https://example.org/" + "x" * 1500
     assert parse(front(f"license_link: {link}")).licence_link == link
 

@@ -40,6 +40,12 @@ def test_what_an_endpoint_may_say_is_parsed(value: object) -> None:
     assert parse_json(json.dumps(value).encode()) == value
 
 
+def test_quotes_of_two_bytes_hide_no_brackets() -> None:
+    for text in ('["\\"",' + "[" * 3000, "[" * 3000):
+        with pytest.raises(ValueError, match="nested too deeply"):
+            jsontext.check_depth(text.encode("utf-16-le"))
+
+
 def test_forty_levels_are_parsed() -> None:
     text = b"[" * 40 + b"]" * 40
     assert parse_json(text) == json.loads(text)

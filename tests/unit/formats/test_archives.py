@@ -198,6 +198,8 @@ def test_a_compressed_tar_of_headers() -> None:
     with pytest.raises(FormatError, match="no file begins in its first"):
         look(gzip.compress(padded + tar_member(CALL) + END))
     assert look(gzip.compress(padded[: 512 * 9] + tar_member(CALL) + END)).declared == "tar+gzip+code"
+    behind = tarred({"a.dat": np.random.default_rng(1).bytes(300_000), "b.dat": CALL})
+    assert look(gzip.compress(behind)).declared == "tar+gzip+code"
 
 
 # -- what is in archives --------------------------------------------------------------------------------------------
@@ -233,6 +235,18 @@ LARGE = {
     "chat_template.jinja": b" " * (5 << 20),
     "MLmodel": b" " * (5 << 20),
     "b.h5": bytes(512) + b"\x89HDF\r\n\x1a\n" + bytes(5 << 20),
+    "b.dat": bytes(512) + b"\x89HDF\r\n\x1a\n" + bytes(5 << 20),
+    "d.dat": tarred({"a": bytes(5 << 20)}),
+    "z.bin": zlib.compress(np.random.default_rng(3).bytes(5 << 20)),
+    "frozen.pb": bytes(5 << 20),
+    "m.tflite": bytes(5 << 20),
+}
+BEGUN = {
+    "a.yaml": b"a: !!python/module:os\n" + b"b: 1\n" * (1 << 20),
+    "lib.so": b"\x7fELF" + bytes(5 << 20),
+    "a.dat": np.lib.format.magic(1, 0)
+    + b"\x76\0{'descr': '|O', 'fortran_order': False, 'shape': (2,), }".ljust(120)
+    + bytes(5 << 20),
 }
 
 
@@ -241,6 +255,34 @@ def test_large_compressed_files_that_may_run_code(name: str) -> None:
     assert "larger than what is looked at" in str(
         look(zipped({name: LARGE[name]}, zipfile.ZIP_DEFLATED)).code
     )
+
+
+@pytest.mark.parametrize("name", BEGUN)
+def test_large_compressed_files_whose_beginning_tells(name: str) -> None:
+    found = look(zipped({name: BEGUN[name]}, zipfile.ZIP_DEFLATED))
+    assert found.code and "larger than what is looked at" not in found.code
+
+
+def test_large_compressed_files_that_are_no_pickles() -> None:
+    """What could go on as one for 64 KiB is followed further."""
+    begun = b"X" + struct.pack("<I", 1 << 20) + bytes(1 << 20) + b"\xff" * (5 << 20)
+    weak = zlib.compress(np.random.default_rng(3).bytes(5 << 20))
+    for content in (begun, weak):
+        assert look(zipped({"a.dat": content}, zipfile.ZIP_DEFLATED)).code is None
+
+
+def test_unpacking_counts() -> None:
+    texts = {f"{number}.txt": b"text" * (1 << 20) for number in range(60)}
+    assert "only the first" in look(zipped(texts, zipfile.ZIP_DEFLATED)).notes[0]
+
+
+def test_files_in_archives_in_archives_count() -> None:
+    inner = zipped({f"{number}.txt": b"text" for number in range(1000)})
+    assert "not looked at" in str(look(zipped({f"{number}.zip": inner for number in range(50)})).code)
+    entries = zipped(dict.fromkeys((f"{number}" for number in range(70_000)), b""))
+    outer = {"in.zip": entries} | dict.fromkeys((f"{number}" for number in range(60_000)), b"")
+    with pytest.raises(FormatError, match="more values"):
+        look(zipped(outer))
 
 
 @pytest.mark.parametrize("name", ["m.zip", "m.h5", "m.keras", "x.nemo"])
@@ -318,7 +360,8 @@ def test_models_are_looked_at_before_others() -> None:
     ids=["texts", "sound", "JSON", "gzip", "zlib", "CSV"],
 )
 def test_archives_of_many_honest_files(files: dict[str, bytes]) -> None:
-    assert look(tarred(files)).declared == "tar"
+    found = look(tarred(files))
+    assert found.declared == "tar" and bool(found.notes) == ("0.json" in files)
     assert look(zipped(dict([*files.items()][:500]), zipfile.ZIP_DEFLATED)).declared == "zip"
 
 
@@ -348,6 +391,7 @@ def test_names_that_are_long() -> None:
 
 
 def test_what_macos_keeps_beside_files() -> None:
+    assert look(b"", "__init__.zip").code is None
     beside = b"\0\x05\x16\x07\0\x02\0\0Mac OS X        " + bytes(100)
     for name in ("__MACOSX/._config.yaml", "._m.zip", "._m.keras", "__init__.zip"):
         content = beside if "._" in name else b""
