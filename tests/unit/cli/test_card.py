@@ -88,3 +88,8 @@ def test_a_published_card_is_shown(cli: Cli, market: StubMarket) -> None:
     published(market)
     out = cli("card", "show", "alice/digits").out
     assert "title    Digits" in out and "pytorch+code" in out
+
+
+def test_all_tasks_of_a_dataset_are_shown(cli: Cli, folder: Path) -> None:
+    (folder / "README.md").write_text("---\ntask_categories: [translation, summarization]\n---\n# T\n")
+    assert "task   translation, summarization" in cli("card", "show", str(folder)).out.splitlines()

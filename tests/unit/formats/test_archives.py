@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 
 from steelyard.errors import FormatError
+from steelyard.formats import hdf5, numpys, zips
 from steelyard.formats.inspect import inspect
 from steelyard.formats.report import FormatReport
-from steelyard.formats.window import Memory
+from steelyard.formats.window import Memory, Window
 from tests.hostile import groups
 from tests.hostile.cases import zipped
 from tests.support import torchlike
@@ -647,3 +648,27 @@ def test_programs(data: bytes, declared: str) -> None:
 def test_texts_that_begin_as_something_else() -> None:
     assert look(b"OggS{{ x.__class__ }}", "chat_template.jinja").code
     assert look(b"a\x0d\r\n0123cccc,1\n", "a.csv").declared == "csv"
+
+
+# -- what is counted ---------------------------------------------------------------------------------------------------
+
+
+def test_arrays_and_attributes_count() -> None:
+    made = io.BytesIO()
+    for _ in range(5):
+        np.save(made, np.zeros(1))
+    arrays = made.getvalue()
+    assert numpys.read(Window(Memory(arrays), len(arrays), steps=5)).count == 5
+    attributes = groups.hdf5(
+        groups.header(*(groups.attribute(b"a%d" % number, bytes(16)) for number in range(100)))
+    )
+    for read, data, steps in ((numpys.read, arrays, 4), (hdf5.walk, attributes, 250)):
+        with pytest.raises(FormatError, match="more values"):
+            read(Window(Memory(data), len(data), steps=steps))
+
+
+def test_the_first_bytes_of_a_compressed_file_cost_little() -> None:
+    data = zipped({"a": np.random.default_rng(1).bytes(200_000)}, zipfile.ZIP_DEFLATED)
+    table = len(data) - data.rindex(b"PK\1\2")
+    archive = zips.open_archive(Window(Memory(data), len(data), read=66_000 + 3 * table + 1024))
+    assert len(archive.head("a", 16)) == 16

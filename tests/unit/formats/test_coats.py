@@ -15,9 +15,9 @@ import pytest
 from backports import zstd
 
 from steelyard.errors import FormatError
-from steelyard.formats.coats import coat_of, needs_dictionary
+from steelyard.formats.coats import coat_of, needs_dictionary, unpacked
 from steelyard.formats.inspect import inspect
-from steelyard.formats.window import Memory
+from steelyard.formats.window import Memory, Window
 from tests.support import packs
 
 CALL = b"cbuiltins\nlen\n(S'abc'\ntR."
@@ -244,6 +244,11 @@ def test_files_of_older_joblib(length: str, width: int) -> None:
     assert declared(packs.zfile(CALL, length, width=width)) == "pickle+z-file+code"
     assert declared(packs.zfile(b"text " * 99, length, width=width)) == "z-file"
     assert declared(packs.zfile(CALL, length, width=width) * 2) == "pickle+z-file+code"
+
+
+def test_a_file_of_older_joblib_has_one_stream() -> None:
+    data = packs.zfile(CALL) + b"behind"
+    assert unpacked(Window(Memory(data), len(data)), "z-file").data == CALL
 
 
 def test_text_that_begins_as_they_do() -> None:

@@ -268,3 +268,11 @@ def test_a_folder_of_more_than_a_version_has_is_not_listed(
     shop.publish("digits", add_folder(shop.store, CARD))
     shop.keeper.step()
     assert shop.found("vision") == []
+
+
+def test_a_dataset_is_found_by_each_of_its_tasks(shop: Shop) -> None:
+    shop.publish(
+        "both", add_folder(shop.store, b"---\ntask_categories: [translation, summarization]\n---\n# Both\n")
+    )
+    assert shop.keeper.step() == 1
+    assert shop.audit.search(AssetQuery(facets=True)).facets["task"] == {"translation": 1, "summarization": 1}

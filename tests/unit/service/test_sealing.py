@@ -311,3 +311,9 @@ def test_a_damaged_record_counts_as_none(seller: Market, store: Failing, folder:
         text = json.dumps({**json.loads(path.read_text()), **json.loads(text)})
     path.write_text(text)
     assert seal(seller, folder).cid != first.cid
+
+
+def test_a_card_that_begins_with_a_mark_of_its_order_is_one(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_bytes("\ufeff---\nlicense: mit\n---\n".encode())
+    (tmp_path / "a.txt").write_bytes(b"x")
+    assert sealing._own_card(source.find(tmp_path)) == "---\nlicense: mit\n---\n"
