@@ -210,9 +210,10 @@ def _begin(coat: str, data: bytearray, at: int) -> tuple[int, _Machine, int]:
     """
     if coat in _OF_LIBLZMA:
         found = coat_of(bytes(data[at : at + HEADER]))
-        if found not in _OF_LIBLZMA and at + HEADER <= len(data):
+        if found in _OF_LIBLZMA:
+            coat = found
+        elif at + HEADER <= len(data):
             raise ValueError("no header")
-        coat = found if found in _OF_LIBLZMA else coat
     trailer = 0
     if coat == "gzip":
         at, trailer = _behind_header(data, at), 8
