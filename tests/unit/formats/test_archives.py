@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 
 from steelyard.errors import FormatError
-from steelyard.formats import hdf5, numpys, zips
+from steelyard.formats import hdf5, hdf5_heaps, numpys, zips
 from steelyard.formats.inspect import inspect
 from steelyard.formats.report import FormatReport
 from steelyard.formats.window import Memory, Window
 from tests.hostile import groups
-from tests.hostile.cases import zipped
+from tests.hostile.cases import patched, zipped
 from tests.support import torchlike
 from tests.support.archives import CALL, other_name, tar_header, tar_member, two_tables
 
@@ -124,6 +124,9 @@ def test_checksums_as_python_reads_them(header: dict[str, Any]) -> None:
 
 
 ODD = {
+    "older folder under a long name": tar_member(b"a.txt\0", name=b"l", kind=b"L")
+    + tar_header(b"d/", 512, kind=b"\0")
+    + tar_member(CALL),
     "no name": tar_member(b"x", name=b"a") + tar_member(b"x", name=b"") + tar_member(CALL),
     "no name at first": tar_member(b"x", name=b"") + tar_member(CALL),
     "folder with bytes": tar_member(b"x", name=b"a") + tar_header(b"d/", 1024, kind=b"5") + tar_member(CALL),
@@ -565,6 +568,13 @@ def test_classes_in_a_large_schema(module: str, name: str, code: bool, size: int
         assert found.declared == "zip+code"
 
 
+def test_names_in_a_large_schema_that_are_spelt_otherwise() -> None:
+    words = ", ".join(f'"{number}"' for number in range(300_000))
+    for letter, code in (("\\u006f", True), ("\\u00e9", False)):
+        text = f'{{"__loader__": "DictNode", "__module__": "{letter}s", "words": [{words}]}}'
+        assert (look(zipped({"schema.json": text.encode()}), "m.skops").code is not None) == code
+
+
 # -- HDF5 ------------------------------------------------------------------------------------------------------------
 
 
@@ -581,6 +591,24 @@ def test_attributes_that_pytables_loads(name: str, value: bytes, code: bool) -> 
     if len(value) < 60_000:
         assert (look(groups.with_attribute(name, value)).code is not None) == code
     assert (look(groups.with_text(name, value)).code is not None) == code
+
+
+@pytest.mark.parametrize(
+    ("sign", "offset", "value"),
+    [(b"BTLF\0\x08", 14, b"\x02"), (b"BTLF\0\x08", 6, b"\x20"), (b"FRHP", 7, b"\x01")],
+    ids=["shared", "in its identifier", "filtered"],
+)
+def test_attributes_in_heaps_that_are_not_read(sign: bytes, offset: int, value: bytes) -> None:
+    with zipfile.ZipFile(VECTORS) as archive:
+        data = archive.read("hdf5-dense.h5")
+    assert not look(data).notes
+    assert "shared or filtered" in look(patched(data, sign, offset, value)).notes[0]
+
+
+def test_large_attributes_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5_heaps, "_MAX_HUGE", 0)
+    with zipfile.ZipFile(VECTORS) as archive, pytest.raises(FormatError, match="more than 0 messages"):
+        look(archive.read("hdf5-dense.h5"))
 
 
 def test_attributes_of_a_group_that_are_not_read() -> None:
@@ -647,7 +675,7 @@ def test_programs(data: bytes, declared: str) -> None:
 
 def test_texts_that_begin_as_something_else() -> None:
     assert look(b"OggS{{ x.__class__ }}", "chat_template.jinja").code
-    assert look(b"a\x0d\r\n0123cccc,1\n", "a.csv").declared == "csv"
+    assert look(b"a\x0d\r\n0123cccc,1,2,3,4\n", "a.csv").declared == "csv"
 
 
 # -- what is counted ---------------------------------------------------------------------------------------------------
