@@ -168,6 +168,7 @@ def _streams(window: Window, coat: str, data: bytearray, most: int) -> tuple[byt
             found += machine.decompress(piece, most - len(found))
         except _DAMAGE as exc:
             found[begun[1] :] = _before_damage(coat, data, begun[0], most - begun[1])
+            window.step((len(found) - begun[1]) // 128)  # it was unpacked three times
             if not found:
                 raise FormatError(f"it begins as {coat} does, and cannot be unpacked: {exc}") from exc
             return bytes(found), False, False

@@ -306,6 +306,15 @@ def test_what_is_behind_many_streams_is_told_or_refused(empty: bytes, last: byte
         pass
 
 
+def test_damage_is_counted() -> None:
+    packed = zlib.compress(random.Random(1).randbytes(1 << 20).hex().encode())
+    damaged = packed[:-5000] + bytes(100) + packed[-4900:]
+    for data, steps in ((packed, 8000), (damaged, 30_000)):
+        assert len(unpacked(Window(Memory(data), len(data), steps=steps), "zlib", 4 << 20).data) > 2_000_000
+    with pytest.raises(FormatError, match="more values"):
+        unpacked(Window(Memory(damaged), len(damaged), steps=8000), "zlib", 4 << 20)
+
+
 def test_streams_are_counted() -> None:
     skipped = b"\x50\x2a\x4d\x18\0\0\0\0" * 300_000
     for data in (skipped, packs.lz4(b"") + skipped):
