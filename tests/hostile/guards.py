@@ -32,7 +32,14 @@ from tests.hostile.cases import Case
 
 PACKAGE = Path(__file__).parents[2] / "backend"
 UNITS = Path(__file__).parents[1] / "unit"
-FRESH = ("steelyard.formats", "steelyard.storage", "steelyard.service", "steelyard.market", "tests.")
+FRESH = (
+    "steelyard.formats",
+    "steelyard.domain",
+    "steelyard.storage",
+    "steelyard.service",
+    "steelyard.market",
+    "tests.",
+)
 SECONDS = 60
 """Of processor time, after which a reader without a refusal counts as caught."""
 

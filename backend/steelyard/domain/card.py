@@ -207,7 +207,7 @@ def _build(events: Iterator[yaml.Event]) -> Node:
         if not isinstance(event, yaml.NodeEvent):
             continue
         nodes += 1
-        if isinstance(event, yaml.AliasEvent) or event.anchor or getattr(event, "tag", None):
+        if event.anchor or getattr(event, "tag", None):  # an alias has the anchor that it means
             raise ManifestError(
                 "the front matter of the card uses aliases, anchors or tags, which are not allowed"
             )
