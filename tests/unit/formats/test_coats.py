@@ -238,6 +238,20 @@ def test_streams_of_several_kinds_as_python_reads_them(
     assert declared(first(b"text " * 9) + b"garbage").split("+")[0] in ("xz", "lzma", "lzip", "binary")
 
 
+@pytest.mark.parametrize(
+    "first", [lzma.compress, packs.lzip, lambda data: lzma.compress(data, lzma.FORMAT_ALONE)]
+)
+def test_what_is_no_stream_behind_one_of_liblzma_is_not_read(first: Callable[[bytes], bytes]) -> None:
+    """Its size is above what liblzma takes for that of a ``.lzma`` file."""
+    data = first(CALL) + alone(1 << 23, 1 << 38)
+    if first != packs.lzip:
+        with lzma.open(io.BytesIO(data)) as file:
+            assert file.read() == CALL
+    coat = coat_of(data)
+    assert coat
+    assert unpacked(Window(Memory(data), len(data)), coat).data == CALL
+
+
 @pytest.mark.parametrize("length", ["", f"{len(CALL):x}", f" 0X{len(CALL):X}", f"+{len(CALL):x}", "0"])
 @pytest.mark.parametrize("width", [19, 20])
 def test_files_of_older_joblib(length: str, width: int) -> None:
