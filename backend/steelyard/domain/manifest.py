@@ -234,7 +234,7 @@ def _string(value: object, name: str) -> str:
 
 
 def _integer(value: object, name: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, int):  # canonical JSON has no booleans
         raise ManifestError(f"{name} must be an integer")
     return value
 

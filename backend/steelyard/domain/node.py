@@ -77,7 +77,7 @@ def _position(item: object) -> Position:
     if not isinstance(item, dict) or set(item) != {"payee", "weight"}:
         raise ManifestError("a position in node.json has a payee and a weight")
     weight = item["weight"]
-    if not isinstance(weight, int) or isinstance(weight, bool) or not 0 < weight <= 10_000:
+    if not isinstance(weight, int) or not 0 < weight <= 10_000:
         raise ManifestError("a weight in node.json is 1 to 10,000")
     return Position(_word(item["payee"]), weight)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from steelyard.domain.hash import keccak256
-from steelyard.domain.header import parse
+from steelyard.domain.header import encode_fields, parse
 from steelyard.domain.rlp import encode
 from steelyard.errors import ProofError
 
@@ -57,3 +57,27 @@ def test_refuses_fields_of_the_wrong_form(index: int, value: object) -> None:
 def test_refuses_bytes_after_the_header() -> None:
     with pytest.raises(ProofError, match="follow"):
         parse(encode(tuple(FIELDS)) + b"\x00")
+
+
+NAMED = {
+    **dict.fromkeys(
+        ("parentHash", "sha3Uncles", "stateRoot", "transactionsRoot", "receiptsRoot", "mixHash"),
+        "0x" + "01" * 32,
+    ),
+    "miner": "0x" + "02" * 20,
+    "logsBloom": "0x" + "00" * 256,
+    "nonce": "0x" + "00" * 8,
+    "extraData": "0x",
+    **dict.fromkeys(("difficulty", "number", "gasLimit", "gasUsed", "timestamp"), "0x10"),
+}
+
+
+def test_a_header_is_rebuilt_from_its_fields() -> None:
+    assert parse(encode_fields(NAMED)).number == 16
+
+
+@pytest.mark.parametrize("name", ["number", "stateRoot"])
+@pytest.mark.parametrize("value", [None, 5, "", "10", "0xzz", "0x" + "0" * (1 << 20)])
+def test_a_field_is_missing_or_malformed(name: str, value: object) -> None:
+    with pytest.raises(ProofError, match=f"the field {name} "):
+        encode_fields({**NAMED, name: value})

@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 
 from steelyard.domain import jsontext
-from steelyard.domain.jsontext import decode_json, parse_json
+from steelyard.domain.jsontext import DuplicateKeyError, decode_json, parse_json, unique
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,12 @@ def test_quotes_of_two_bytes_hide_no_brackets() -> None:
     for text in ('["\\"",' + "[" * 3000, "[" * 3000):
         with pytest.raises(ValueError, match="nested too deeply"):
             jsontext.check_depth(text.encode("utf-16-le"))
+
+
+def test_a_key_stands_there_once() -> None:
+    assert parse_json(b'{"a":{"b":1},"b":2}', object_pairs_hook=unique) == {"a": {"b": 1}, "b": 2}
+    with pytest.raises(DuplicateKeyError):
+        parse_json(b'[{"a":{"b":1,"b":1}}]', object_pairs_hook=unique)
 
 
 def test_forty_levels_are_parsed() -> None:

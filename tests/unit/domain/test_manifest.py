@@ -81,7 +81,7 @@ def edit(path: str, value: object) -> Callable[[dict], None]:
         ("size", "10"), ("size", True), ("size", None), ("size", 1 << 53), ("size", 1), ("keySalt", "0x" + "0" * 63),
         ("keySalt", "00" * 32), ("keySalt", "0x" + "AA" * 32), ("keySalt", 5), ("sealed.offset", 1),
         ("sealed.size", 0), ("sealed.size", 5), ("sealed.extra", 1), ("sealed", []), ("files", []), ("files", {}),
-        ("files.0", 5), ("files.0.path", 5), ("files.0.offset", 0), ("files.0.size", 99), ("files.1.offset", 0),
+        ("files.0", 5), ("files.0.size", "1"), ("files.0.path", 5), ("files.0.offset", 0), ("files.0.size", 99), ("files.1.offset", 0),
         ("files.0.format", ""), ("files.0.format", "ONNX"), ("files.0.role", "a b"), ("files.0.role", "a" * 65),
         ("files.0.sha256", "0x" + "00" * 32), ("files.0.role", ...), ("files.0.path", "../model"),
         ("files.0.path", "z"),
@@ -215,6 +215,12 @@ def test_too_many_files() -> None:
 def test_stream_longer_than_its_chunk_numbers() -> None:
     with pytest.raises(ManifestError):
         manifest.build([source("a", 1 << 52)], key_salt=SALT)
+
+
+def test_a_version_has_a_sealed_manifest() -> None:
+    entry = FileEntry(path="a", offset=0, size=1, format="onnx", role="weights")
+    with pytest.raises(ManifestError, match="cannot be empty"):
+        Manifest(key_salt=SALT, size=1, sealed_size=0, files=(entry,))
 
 
 @pytest.mark.parametrize("digest", [b"", bytes(31), bytes(33)])

@@ -70,5 +70,12 @@ def test_every_receipt_has_one_path_and_no_other_place(data: st.DataObject) -> N
 
 @pytest.mark.parametrize("sequence", [0, 4])
 def test_no_path_for_what_is_not_there(sequence: int) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=f"receipt {sequence}"):
         mmr.prove(DIGESTS[:3], sequence)
+    with pytest.raises(DigestError, match=f"receipt {sequence}"):
+        mmr.verify(DIGESTS[0], sequence=sequence, count=3, path=(), root=bytes(32))
+
+
+def test_no_path_in_more_receipts_than_there_can_be() -> None:
+    with pytest.raises(DigestError, match="receipt 1 "):
+        mmr.verify(DIGESTS[0], sequence=1, count=mmr.MAX_LEAVES + 1, path=(), root=bytes(32))

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from steelyard.domain.canonical import encode
 from steelyard.domain.node import Node, parse
-from steelyard.domain.types import NodeId, Position, account_word
-from steelyard.errors import DigestError, ManifestError
+from steelyard.domain.types import NodeId, Position, account_word, node_id
+from steelyard.errors import DigestError, InputError, ManifestError
 
 NODE = Node(
     salt=b"\x01" * 32,
@@ -28,6 +29,11 @@ def test_another_nodes_file_is_refused() -> None:
         (b"7000", b"6999"),
         (b"7000", b"0"),
         (b"7000", b"true"),
+        (b"7000", b'"7000"'),
+        (b"7000", b"10001"),
+        (b"7000", b'7000,"x":0'),
+        (b"}]", b"},0]"),
+        (b"}]", b"}" + b",{}" * 31 + b"]"),
         (b'"salt"', b'"sale"'),
         (b"0x01", b"0X01"),
         (b"{", b" {"),
@@ -36,3 +42,26 @@ def test_another_nodes_file_is_refused() -> None:
 def test_a_malformed_file_is_refused(old: bytes, new: bytes) -> None:
     with pytest.raises(ManifestError):
         parse(NODE.to_bytes().replace(old, new, 1), expected=NODE.id)
+
+
+def test_positions_are_a_list() -> None:
+    with pytest.raises(ManifestError, match="no list"):
+        parse(
+            encode({"format": "steelyard/node/v1", "positions": 5, "salt": "0x" + "00" * 32}), expected=None
+        )
+
+
+@pytest.mark.parametrize(
+    "positions",
+    [
+        [],
+        [Position(bytes(32), 9999)],
+        [Position(bytes(31), 10_000)],
+        [Position(bytes(32), 10_000), Position(bytes(32), 0)],
+        [Position(bytes(32), 10_001), Position(bytes(32), -1)],
+        [Position(bytes(32), 303)] * 33 + [Position(bytes(32), 1)],
+    ],
+)
+def test_what_is_no_node(positions: list[Position]) -> None:
+    with pytest.raises(InputError):
+        node_id(bytes(32), tuple(positions))

@@ -92,6 +92,14 @@ def test_what_is_no_reference_is_refused(text: str) -> None:
         parse(text, aliases=ALIASES)
 
 
+def test_why_it_is_no_reference() -> None:
+    with pytest.raises(InputError, match="too long"):
+        parse("a" * 500)
+    for text in ("digits", "/digits", "alice/a/b"):
+        with pytest.raises(InputError, match="write <creator>/<name>"):
+            parse(text, aliases=ALIASES)
+
+
 def test_a_short_name_uses_the_alias_if_there_is_one() -> None:
     assert short(ALICE, "digits", aliases=ALIASES, version=3) == "alice/digits@3"
     assert short(REGISTRY, "digits", aliases=ALIASES) == f"0x{REGISTRY.hex()}/digits"
