@@ -149,7 +149,7 @@ def decode(types: Sequence[str], data: bytes) -> tuple[Value, ...]:
             start = _uint(data, at)
             values.append(_decode_one(kind, data[start:]))
         else:
-            values.append(_decode_one(kind, data[at:]))
+            values.append(_decode_one(kind, data[at : at + _head_size(kind)]))
         at += _head_size(kind)
     return tuple(values)
 
