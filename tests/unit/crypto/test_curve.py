@@ -60,6 +60,14 @@ def test_decode_reads_what_encode_wrote() -> None:
     assert decode_point(P.encode()) == P
 
 
+def test_a_point_has_64_bytes() -> None:
+    point = next(p for k in range(1, 5000) if (p := mul(k, G)).y >> 248 == 0)
+    short = point.encode()[:32] + point.encode()[33:]
+    for data in (short, b"\0" + point.encode(), b""):
+        with pytest.raises(ProofError, match="64 bytes"):
+            decode_point(data)
+
+
 @pytest.mark.parametrize("data", [b"", bytes(63), bytes(64), b"\xff" * 64, bytes(65)])
 def test_decode_refuses(data: bytes) -> None:
     with pytest.raises(ProofError):

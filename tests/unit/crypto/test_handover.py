@@ -118,6 +118,7 @@ def test_a_file_of_a_later_format(data: bytes) -> None:
         {"salt": "0x" + "0G" * 32},
         {"versions": []},
         {"versions": "0x" + "21" * 32},
+        {"versions": 5},
         {"versions": ["0x" + "21" * 32]},
         {"versions": ["0x" + "21" * 32] * 2},
         {"sealed": "0x"},

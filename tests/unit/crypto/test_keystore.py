@@ -124,6 +124,13 @@ def test_hostile_file(tmp_path: Path, data: bytes) -> None:
         keystore.load(path, password=PASSWORD)
 
 
+def test_huge_file(tmp_path: Path) -> None:
+    path = tmp_path / "key.json"
+    path.write_bytes(b" " * (1 << 20))
+    with pytest.raises(InputError, match="too large"):
+        keystore.load(path, password=PASSWORD)
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read"):
         keystore.load(tmp_path / "none", password=PASSWORD)
