@@ -134,6 +134,18 @@ def test_the_vectors(store: EmbeddedStore, vectors: dict[str, str], pattern: Cal
     assert store.is_directory(root) and not store.is_directory(vectors["11"])
 
 
+def test_a_file_of_leaves_that_are_there(store: EmbeddedStore, pattern: Callable[[int], bytes]) -> None:
+    for size in (5, CHUNK, 3 * CHUNK + 5):
+        data = pattern(size)
+        parts = [data[at : at + CHUNK] for at in range(0, size, CHUNK)]
+        for part in parts:
+            store.put_block(cid_of(part), part)
+        root = store.link_file([(cid_of(part), len(part)) for part in parts])
+        assert root == store.add_file(io.BytesIO(data))
+    with pytest.raises(InputError, match="needs a leaf"):
+        store.link_file([])
+
+
 def test_a_bad_name_is_found_before_anything_is_stored(store: EmbeddedStore) -> None:
     with pytest.raises(InputError):
         store.add_directory({"a": io.BytesIO(b"abc"), "../b": io.BytesIO(b"d")})
@@ -156,6 +168,8 @@ def test_a_file_object_reads_and_seeks(store: EmbeddedStore, pattern: Callable[[
         assert file.read(10) == data[CHUNK - 5 : CHUNK + 5]
         file.seek(-3, os.SEEK_END)
         assert file.read() == data[-3:]
+        with pytest.raises(InputError, match="cannot seek"):
+            file.seek(-1 - len(data), os.SEEK_END)
         file.seek(0)
         assert file.read() == data
 
@@ -167,6 +181,14 @@ def test_a_walk_finds_a_damaged_leaf(store: EmbeddedStore, pattern: Callable[[in
     _path(store, leaf).write_bytes(bytes(CHUNK))
     with pytest.raises(DigestError, match=leaf):
         list(store.walk(cid))
+
+
+def test_a_walk_has_an_end(store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    cid = store.add_directory({name: io.BytesIO(b"same") for name in "abc"})
+    monkeypatch.setattr("steelyard.storage.base.MAX_WALK", 2)
+    assert len(list(store.walk(cid))) == 2
+    with pytest.raises(VerificationError, match="more than 2 blocks"):
+        list(store.blocks(cid, repeat=True))
 
 
 # -- pins ------------------------------------------------------------------------------------------------------------
