@@ -7,7 +7,7 @@
 PY := .venv/bin/python
 SETUP := tools/python tools/setup.py
 export PATH := $(CURDIR)/build/bin:$(PATH)
-# Suites of `make test` (all when empty), and further arguments for what a target runs.
+# Suites of `make test` (all when empty): unit contracts forge hostile wheel e2e; and further arguments for what a target runs.
 SUITE ?=
 ARGS ?=
 
@@ -25,7 +25,7 @@ setup-demo:
 demo: setup-demo ## train, sell, deliver, use and audit a model on a chain of this machine
 	@$(PY) -m steelyard.demo $(ARGS)
 
-test: setup ## run all tests; SUITE="unit contracts forge e2e wheel" for some, ARGS="-k word" for their runner
+test: setup ## run all tests; SUITE="unit forge" for some, ARGS="-k word" for their runner
 	@$(PY) tools/suites.py $(SUITE) $(if $(ARGS),-- $(ARGS))
 
 check: setup ## formatting, linters, types, documentation, and that the ABIs belong to the sources

@@ -1,6 +1,7 @@
 """Run the test suites, and say at the end what passed, what was skipped and why.
 
-The suites of the contracts run beside the unit tests, which use one core, and are printed after them; the others one after the other.
+The unit tests use one core: beside them run the suites of the contracts, hostile input and the wheel, printed after them. Those that end
+processes and take the whole machine come last, alone.
 
     python tools/suites.py                 all of them
     python tools/suites.py unit forge      some of them
@@ -39,9 +40,9 @@ class Suite:
 SUITES = (
     Suite(
         "unit",
-        "the Python package, and hostile input",
+        "the Python package",
         "tests/unit/**/test_*.py",
-        (PYTHON, "-m", "pytest", "tests/unit", "tests/hostile"),
+        (PYTHON, "-m", "pytest", "tests/unit"),
     ),
     Suite(
         "contracts",
@@ -58,12 +59,19 @@ SUITES = (
         beside=True,
     ),
     Suite(
+        "hostile",
+        "hostile files, names and texts",
+        "tests/hostile/**/test_*.py",
+        (PYTHON, "-m", "pytest", "tests/hostile"),
+        beside=True,
+    ),
+    Suite("wheel", "the built package on its own", "tools/wheel.py", (PYTHON, "tools/wheel.py"), beside=True),
+    Suite(
         "e2e",
         "everything together, under faults, and beside peers",
         "tests/e2e/**/test_*.py",
         (PYTHON, "-m", "pytest", "tests/e2e", "tests/faults", "tests/peers"),
     ),
-    Suite("wheel", "the built package on its own", "tools/wheel.py", (PYTHON, "tools/wheel.py")),
 )
 
 
@@ -139,7 +147,7 @@ def run(suite: Suite, extra: list[str], say: Callable[[str], None] = show) -> Ou
 
 
 def run_all(suites: list[Suite], extra: list[str]) -> list[Outcome]:
-    """Run suites; those of the contracts beside the unit tests, if these are among them."""
+    """Run suites; some beside the unit tests, if these are among them."""
     if not any(suite.name == "unit" for suite in suites):
         return [run(suite, extra) for suite in suites]
     kept: dict[str, list[str]] = {suite.name: [] for suite in suites}
