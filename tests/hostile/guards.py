@@ -18,6 +18,7 @@ import importlib.util
 import io
 import os
 import resource
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -33,7 +34,7 @@ from tests.hostile.cases import Case
 
 PACKAGE = Path(__file__).parents[2] / "backend"
 UNITS = Path(__file__).parents[1] / "unit"
-SECONDS = 600
+SECONDS = 300
 """Of processor time, after which a reader without a refusal counts as caught."""
 
 
@@ -42,12 +43,17 @@ class Mutant(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def __init__(self, path: Path, tree: ast.Module) -> None:
         """Compile it."""
+        self.path = path
         self.name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         self.code = compile(ast.fix_missing_locations(tree), str(path), "exec")
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
         """Return the module if it is that one."""
-        return importlib.util.spec_from_loader(fullname, self) if fullname == self.name else None
+        return (
+            importlib.util.spec_from_file_location(fullname, self.path, loader=self)
+            if fullname == self.name
+            else None
+        )
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the changed code."""
@@ -84,6 +90,7 @@ def _refuses(node: ast.AST) -> bool:
 def noticed(mutant: Mutant, units: Sequence[Path]) -> str:
     """Return what notices a mutant, or nothing; for a process of its own."""
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    signal.alarm(2 * SECONDS)  # what waits uses no processor
     sys.meta_path.insert(0, mutant)
     for name in [name for name in sys.modules if name.startswith(("steelyard.", "tests."))]:
         if name != "steelyard.errors":  # what is raised is caught here
