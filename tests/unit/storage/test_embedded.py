@@ -118,6 +118,25 @@ def test_a_swept_temporary_file_is_written_again(
     assert store.get_block(store.add_file(io.BytesIO(b"abc"))) == b"abc"
 
 
+def test_a_block_that_is_swept_twice_is_not_told_as_stored(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def swept(source: Path, target: Path) -> None:
+        source.unlink()
+        raise FileNotFoundError(2, "No such file or directory", str(source))
+
+    monkeypatch.setattr(os, "replace", swept)
+    with pytest.raises(StoreError, match="storing block"):
+        store.put_block(cid_of(b"abc"), b"abc")
+
+
+@pytest.mark.parametrize("text", ["", "ab" * 31, "ab" * 33, "x" * 64, "\u0661" * 64])
+def test_an_identity_that_is_none_is_told(store: EmbeddedStore, text: str) -> None:
+    (store.path / "identity").write_text(text, "utf-8")
+    with pytest.raises(StoreError, match="identity"):
+        store.identity()
+
+
 # -- files and directories -------------------------------------------------------------------------------------------
 
 
