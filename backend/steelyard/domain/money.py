@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from steelyard.domain.types import checked_amount
+from steelyard.domain.types import MAX_AMOUNT
 from steelyard.errors import AmountError
 
 UNITS: Final = {"wei": 0, "kwei": 3, "mwei": 6, "gwei": 9, "szabo": 12, "finney": 15, "eth": 18, "ether": 18}
@@ -120,7 +120,10 @@ def _scale(text: str, whole: str, fraction: str, decimals: int) -> int:
         raise AmountError(
             f"{text!r} has {len(kept)} decimals; the unit has only {decimals}, and amounts are exact"
         )
-    return checked_amount(int(whole + kept.ljust(decimals, "0")))
+    amount = int(whole + kept.ljust(decimals, "0"))
+    if amount > MAX_AMOUNT:
+        raise AmountError(f"{text!r} is above the most that the contracts hold, 2^128-1 smallest units")
+    return amount
 
 
 def _check_decimals(decimals: int) -> None:

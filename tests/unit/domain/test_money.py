@@ -5,7 +5,7 @@ from decimal import Decimal, localcontext
 import pytest
 
 from steelyard.domain.money import format_native, format_token, format_units, parse_native, parse_token
-from steelyard.domain.types import MAX_AMOUNT
+from steelyard.domain.types import MAX_AMOUNT, checked_amount
 from steelyard.errors import AmountError
 
 
@@ -63,6 +63,18 @@ def test_an_amount_is_read_exactly(text: str, wei: int) -> None:
 def test_what_is_no_exact_amount_is_refused(text: str) -> None:
     with pytest.raises(AmountError):
         parse_native(text)
+
+
+def test_the_most_is_what_the_contracts_hold() -> None:
+    assert parse_native(f"{MAX_AMOUNT}wei") == checked_amount(MAX_AMOUNT) == MAX_AMOUNT
+    with pytest.raises(AmountError, match="'400000000000000000000eth' is above the most"):
+        parse_native("400000000000000000000eth")
+
+
+@pytest.mark.parametrize("value", [-1, MAX_AMOUNT + 1])
+def test_a_value_that_is_no_amount(value: int) -> None:
+    with pytest.raises(AmountError, match="is no amount"):
+        checked_amount(value)
 
 
 def test_a_fraction_is_never_rounded() -> None:
