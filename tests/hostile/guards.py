@@ -1,11 +1,11 @@
 """Take the refusals out of the readers of files, one at a time, and see whether a test notices.
 
-    python -m tests.hostile.guards [FILE ...] [--parts] [--units FOLDER ...]
+    python -m tests.hostile.guards [FILE ...] [--parts] [--units PATH ...]
 
 For each `if ...: raise` of the files (all of `formats` if none is named) the condition becomes false, in a process forked from one that
 has everything imported: no source is changed. What must notice is the corpus, as far as it is files and these are readers
 of such, or else the unit tests of the package, and of those named. With `--parts`, each operand of an `or` in a condition is left out too.
-Ends with 1 if something survived, with 2 if something fails where nothing is taken out.
+Ends with 1 if something survived, with 2 if something fails where nothing is taken out of the first file of a folder.
 """
 
 from __future__ import annotations
