@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from steelyard.domain.abi import Value
-from steelyard.domain.events import TrailEvent
-from steelyard.domain.metered import Meter
 from steelyard.domain.metering import ChannelId, ChannelState, MeteredTerms, unit_word
-from steelyard.domain.point import Point
-from steelyard.domain.records import AssetState, VersionState
-from steelyard.domain.types import NATIVE, Address, AssetId, AssetKind, NodeId, Version, VersionId, name_word
+from steelyard.domain.types import NATIVE, Address, NodeId, VersionId, account_word
 from steelyard.errors import TrailError
+from tests.unit.domain.trail import ALICE, ASSET, BOB, CAROL, NODE, VERSION, Chain, market
 
-ALICE, BOB, CAROL = (Address(bytes([i]) * 20) for i in (0xA1, 0xB0, 0xCA))
-ID = AssetId(b"\x11" * 32)
-NODE = NodeId(b"\x80" + b"\x22" * 31)
-VERSION = Version(ID, b"\x01" * 32, b"\x02" * 32, 1000, 1, Point(3, 4), NODE)
-PUBLISHED = {
-    VersionId(VERSION.id): VersionState(
-        id=VersionId(VERSION.id), number=1, commitments=VERSION, publisher=ALICE, published_at=20
-    )
-}
-ASSET = AssetState(
-    id=ID,
-    name=name_word("digits"),
-    kind=AssetKind(0),
-    creator=ALICE,
-    owner=ALICE,
-    royalty=0,
-    registered_at=10,
-)
 TERMS = MeteredTerms(
     payee=ALICE,
     currency=NATIVE,
@@ -46,35 +25,24 @@ TERMS = MeteredTerms(
     text=b"\x09" * 32,
     salt=1,
 )
-OFFER = TERMS.id(ID)
+OFFER = TERMS.id(ASSET)
 OTHER = replace(TERMS, price=20)
 CHANNEL = ChannelId(b"\x33" * 32)
 
 
-@dataclass
-class Trail:
-    """A meter and what happens to it."""
+class Trail(Chain):
+    """Folds after each event; one that is refused did not happen."""
 
-    asset: AssetState = ASSET
-    meter: Meter = field(default_factory=lambda: Meter({}, {}))
-
-    def log(self, name: str, id_: bytes, actor: Address = ALICE, **fields: Value) -> None:
-        event = TrailEvent(
-            name=name,
-            contract=Address(bytes(20)),
-            subject=ID,
-            id=id_,
-            actor=actor,
-            fields=fields,
-            block=1,
-            time=30,
-            log=0,
-            tx=bytes(32),
-        )
-        self.meter.take(event, self.asset, PUBLISHED)
+    def log(self, name: str, id_: bytes, actor: Address = ALICE, **fields: Any) -> None:
+        super().log(name, id_, actor, **fields)
+        try:
+            self.ledger()
+        except TrailError:
+            self.events.pop()
+            raise
 
     def offer(self, terms: MeteredTerms = TERMS) -> None:
-        self.log("MeteredOffered", terms.id(ID), terms=terms.abi())
+        self.log("MeteredOffered", terms.id(ASSET), terms=terms.abi())
 
     def open(self, offer: bytes = OFFER, channel: bytes = CHANNEL) -> None:
         self.log("ChannelOpened", channel, BOB, offer=offer, signer=CAROL, nonce=1, deposit=100)
@@ -98,6 +66,7 @@ class Trail:
 @pytest.fixture
 def trail() -> Trail:
     made = Trail()
+    made.events = market().events
     made.offer()
     made.open()
     return made
@@ -108,7 +77,7 @@ def test_a_channel_from_its_offer_to_its_end(trail: Trail) -> None:
     trail.claim((30, 3), (10, 4))
     trail.closing()
     trail.claim((110, 99))
-    record = trail.meter.channels[CHANNEL]
+    record = trail.asset().channels[CHANNEL]
     assert (record.state, record.closes_at, record.deposit, record.claimed) == (
         ChannelState.CLOSING,
         900,
@@ -117,9 +86,9 @@ def test_a_channel_from_its_offer_to_its_end(trail: Trail) -> None:
     )
     assert (record.payer, record.signer, record.units, record.sequence) == (BOB, CAROL, 99, 1)
     trail.close(0)
-    assert trail.meter.channels[CHANNEL].state is ChannelState.CLOSED
+    assert trail.asset().channels[CHANNEL].state is ChannelState.CLOSED
     trail.log("MeteredOfferClosed", OFFER)
-    assert trail.meter.offers[OFFER].closed
+    assert trail.asset().metered[OFFER].closed
 
 
 def refuses(why: str) -> pytest.RaisesExc[TrailError]:
@@ -144,7 +113,7 @@ def test_an_offer_is_of_a_version_and_its_node(trail: Trail, terms: MeteredTerms
 
 def test_an_offer_closes_once(trail: Trail) -> None:
     with refuses("no such metered offer"):
-        trail.log("MeteredOfferClosed", OTHER.id(ID))
+        trail.log("MeteredOfferClosed", OTHER.id(ASSET))
     trail.log("MeteredOfferClosed", OFFER)
     with refuses("closed already"):
         trail.log("MeteredOfferClosed", OFFER)
@@ -154,15 +123,17 @@ def test_a_channel_opens_once_and_on_an_open_offer(trail: Trail) -> None:
     with refuses("exists already"):
         trail.open()
     with refuses("no such metered offer"):
-        trail.open(OTHER.id(ID), b"\x34" * 32)
-    trail.asset = replace(ASSET, epoch=1)
-    with refuses("not open"):
-        trail.open(channel=b"\x34" * 32)
-    trail.asset = ASSET
+        trail.open(OTHER.id(ASSET), b"\x34" * 32)
     trail.open(channel=b"\x34" * 32)
     trail.log("MeteredOfferClosed", OFFER)
     with refuses("not open"):
         trail.open(channel=b"\x35" * 32)
+
+
+def test_an_offer_ends_with_its_owner(trail: Trail) -> None:
+    trail.log("AssetTransferred", account_word(BOB), from_=ALICE, epoch=1)
+    with refuses("not open"):
+        trail.open(channel=b"\x34" * 32)
 
 
 def test_a_deposit_is_the_sum(trail: Trail) -> None:
@@ -173,7 +144,7 @@ def test_a_deposit_is_the_sum(trail: Trail) -> None:
 def test_a_claim_is_of_its_offer_and_of_what_the_units_cost(trail: Trail) -> None:
     trail.offer(OTHER)
     for offer, channel, use in (
-        (OTHER.id(ID), CHANNEL, (20, 1)),
+        (OTHER.id(ASSET), CHANNEL, (20, 1)),
         (OFFER, CHANNEL, (9, 1)),
         (OFFER, CHANNEL, (110, 11)),
         (OFFER, b"\x34" * 32, (10, 1)),
