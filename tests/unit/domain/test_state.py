@@ -9,6 +9,7 @@ from steelyard.domain.events import TrailEvent
 from steelyard.domain.state import fold
 from steelyard.domain.types import (
     NATIVE,
+    AssetId,
     KeyRequest,
     NodeId,
     OfferKind,
@@ -377,6 +378,32 @@ def test_an_offer_closes_once_and_a_key_is_asked_for_once(chain: Chain) -> None:
     for event in chain.events[-2:]:
         with pytest.raises(TrailError, match="cannot have happened"):
             fold([*chain.events, replace(event, block=9)], block=9)
+
+
+def test_events_that_could_change_places_may_not(chain: Chain) -> None:
+    chain.log("RoleSet", account_word(CAROL), ALICE, role=1, granted=True)
+    chain.log("RoleSet", account_word(BOB), ALICE, role=1, granted=True)
+    first, second = chain.events[-2:]
+    with pytest.raises(TrailError, match="out of order"):
+        fold([*chain.events[:-2], second, first], block=9)
+
+
+def test_an_asset_is_registered_once_over_two_steps(chain: Chain) -> None:
+    with pytest.raises(TrailError, match="exists already"):
+        fold([replace(chain.events[0], block=9)], block=9, start=chain.ledger())
+
+
+def test_a_version_is_of_the_asset_that_it_names(chain: Chain) -> None:
+    other = replace(SECOND, asset=AssetId(b"\x12" * 32))
+    chain.log("VersionPublished", other.id, ALICE, number=2, commitments=other.abi())
+    with pytest.raises(TrailError, match="id says"):
+        chain.ledger()
+
+
+def test_a_key_is_delivered_to_who_asked(chain: Chain) -> None:
+    chain.log("KeyDelivered", b"\x66" * 32, ALICE, delivered=D.abi())
+    with pytest.raises(TrailError, match="cannot have happened"):
+        chain.ledger()
 
 
 def test_an_event_after_the_block_is_refused(chain: Chain) -> None:
